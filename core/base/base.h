@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * base.h - what every part of the core stands on: errors, counted memory, the thread pool.
+ */
+#ifndef EA_BASE_H
+#define EA_BASE_H
+
+#include "../edgeai.h"
+
+/* Records the sentence of a failure for this thread and returns `code`. */
+int ea_fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Puts "prefix: " before the recorded sentence and returns `code`. */
+int ea_fail_within(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* All memory of the core: counted, 64-byte aligned, failable. ea_alloc sets the error itself. */
+void *ea_alloc(size_t bytes);
+void *ea_alloc_zero(size_t bytes);
+void ea_free(void *p); /* NULL is allowed */
+char *ea_strdup(const char *s);
+char *ea_sprintf(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Runs fn(arg, shard) for shard 0..shards-1 on up to ea_threads() threads and returns when all are
+ * done. Which thread runs a shard is free; so fn's results must depend on the shard alone. fn must
+ * not fail and not call ea_parallel. */
+typedef void (*ea_shard_fn)(void *arg, int64_t shard);
+void ea_parallel(int64_t shards, ea_shard_fn fn, void *arg);
+/* Number of this thread in the pool, 0..ea_threads()-1: for picking per-thread scratch. */
+int ea_thread_index(void);
+
+/* EA_OK, or EA_ERR_INTERRUPTED (with its sentence) if an interrupt is pending and not deferred. */
+int ea_interrupt_check(void);
+
+#define EA_TRY(call)            \
+  do {                          \
+    int ea_status_ = (call);    \
+    if (ea_status_ < 0) return ea_status_; \
+  } while (0)
+
+#define EA_MIN(a, b) ((a) < (b) ? (a) : (b))
+#define EA_MAX(a, b) ((a) > (b) ? (a) : (b))
+
+#endif
