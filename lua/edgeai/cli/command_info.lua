@@ -1,0 +1,1 @@
+return { usage = "info", summary = "later", run = function() return 1 end }

@@ -1,0 +1,75 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- edgeai run SCRIPT - runs a Lua script with the options it declares through ea.config.
+
+local options = require "edgeai.cli.options"
+local session = require "edgeai.session"
+local setup = require "edgeai.cli.setup"
+
+local command = {
+  usage = "run SCRIPT [options]",
+  summary = "run a script, as in `edgeai run experiments/nonn2s.lua`",
+  help = "`edgeai run SCRIPT --help` lists the script's own options for --set. SCRIPT may be - for\n"
+    .. "standard input. Words behind -- are the script's arguments (`...`).",
+  options = {
+    { "--set", "KEY=VALUE", "set an option of the script; may be repeated", many = true },
+    { "--seed", "N", "seed of all random numbers" },
+    { "--out", "DIR", "folder for the run's results instead of runs/NAME/STAMP" },
+    { "--resume", "[DIR]", "go on with the latest run of this script, or the one in DIR" },
+    { "--threads", "N", "worker threads (default 1); results do not depend on it" },
+    { "--precision", "f32|bf16", "type of the activations (default: the script's)" },
+    { "--quiet", nil, "no progress" },
+  },
+  own_help = true,
+}
+
+local function load_script(path)
+  if path == "-" then return load(io.read("*a"), "=stdin", "t") end
+  local file, message = io.open(path, "rb")
+  if not file then return nil, message end
+  local code = file:read("*a")
+  file:close()
+  if not code then return nil, path .. " is a folder; name the script in it" end
+  return load(code:gsub("^#![^\n]*", ""), "@" .. path, "t")
+end
+
+local function fill_session(given, script)
+  for _, setting in ipairs(given.set or {}) do
+    local key, value = setting:match("^([^=]+)=(.*)$")
+    if not key then options.fail(command, "--set needs KEY=VALUE, not '%s'", setting) end
+    table.insert(session.settings, { key, value })
+  end
+  session.script = script
+  session.seed = options.integer(command, given, "seed", 0, 2 ^ 53)
+  session.threads = options.integer(command, given, "threads", 1, 64)
+  session.precision = given.precision
+  if given.precision and given.precision ~= "f32" and given.precision ~= "bf16" then
+    options.fail(command, "--precision must be f32 or bf16, not '%s'", given.precision)
+  end
+  session.out, session.resume = given.out, given.resume
+  session.quiet = given.quiet or false
+  session.help = given.help or false
+end
+
+function command.run(given, operands)
+  local script = operands[1]
+  if not script then options.fail(command, "run needs a script") end
+  fill_session(given, script)
+  local chunk, message = load_script(script)
+  if not chunk then
+    io.stderr:write("edgeai: ", message, "\n")
+    return 1
+  end
+  setup.paths(script:match("^(.*)/[^/]*$") or ".")
+  setup.globals()
+  require("edgeai.cli.host").catch_signals()
+  setup.threads(session.threads)
+  if session.seed then require("edgeai").seed(session.seed) end
+  arg = { [0] = script, unpack(operands, 2) }
+  local code = chunk(unpack(operands, 2))
+  if session.help then
+    print(("%s declares no options (it does not call ea.config)."):format(script))
+  end
+  return type(code) == "number" and code or 0
+end
+
+return command

@@ -1,0 +1,142 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- edgeai test PATH... - runs busted specs inside this binary. Closes with
+-- "N passed, N failed, N skipped" and exits with 1 if one failed or none was found.
+
+local options = require "edgeai.cli.options"
+local setup = require "edgeai.cli.setup"
+
+local command = {
+  usage = "test PATH...",
+  summary = "run busted specs: files, or folders with *_spec.lua",
+  options = {
+    { "--filter", "PATTERN", "only tests whose full name matches this Lua pattern" },
+    { "--verbose", nil, "name every test and its time" },
+    { "--gc-stress", nil, "collect garbage all the time, to find use after free" },
+  },
+}
+
+local function spec_files(operands)
+  local path, dir = require "pl.path", require "pl.dir"
+  local files = {}
+  for _, operand in ipairs(operands) do
+    if path.isdir(operand) then
+      local found = {}
+      for _, name in ipairs(dir.getallfiles(operand, "*_spec.lua")) do found[#found + 1] = name end
+      table.sort(found)
+      if #found == 0 then options.fail(command, "no *_spec.lua in %s", operand) end
+      for _, name in ipairs(found) do files[#files + 1] = name end
+    elseif path.isfile(operand) then
+      files[#files + 1] = operand
+    else
+      options.fail(command, "there is no file or folder %s", operand)
+    end
+  end
+  return files
+end
+
+--- Counts, and prints each failure as it happens.
+local function report(busted, verbose)
+  local counts = { passed = 0, failed = 0, skipped = 0 }
+  local clock = os.clock
+  local started, failing, reason
+
+  local function full_name(element)
+    local names = {}
+    while element do
+      if element.descriptor ~= "file" and element.descriptor ~= "suite" then
+        table.insert(names, 1, element.name or element.descriptor)
+      end
+      element = busted.context.parent(element)
+    end
+    return table.concat(names, " ")
+  end
+
+  local function complain(element, message, trace)
+    local info = element.trace or trace
+    local where = info and info.short_src
+      and ("%s:%d: "):format(info.short_src, info.currentline) or ""
+    if element.descriptor == "file" then where = (element.name or "") .. ": " end
+    if type(message) ~= "string" then
+      message = message == nil and "nil error" or require("pl.pretty").write(message)
+    end
+    print(("FAILED %s%s\n  %s"):format(where, full_name(element), message:gsub("\n", "\n  ")))
+  end
+
+  local function failure(element, _, message, trace)
+    failing = true
+    if element.descriptor ~= "it" then counts.failed = counts.failed + 1 end
+    complain(element, message, trace)
+    return nil, true
+  end
+
+  busted.subscribe({ "failure" }, failure)
+  busted.subscribe({ "error" }, failure)
+  busted.subscribe({ "pending" }, function(_, _, message)
+    reason = type(message) == "string" and message or nil
+    return nil, true
+  end)
+  busted.subscribe({ "test", "start" }, function()
+    started, failing, reason = clock(), false, nil
+    return nil, true
+  end)
+  busted.subscribe({ "test", "end" }, function(element, _, status)
+    if status == "pending" then
+      counts.skipped = counts.skipped + 1
+      print(("skipped %s%s"):format(full_name(element), reason and ": " .. reason or ""))
+    elseif status == "success" and not failing then
+      counts.passed = counts.passed + 1
+    else
+      counts.failed = counts.failed + 1
+    end
+    if verbose and status ~= "pending" then
+      print(("%-6s %7.1f ms  %s"):format(status == "success" and "ok" or status,
+        (clock() - started) * 1e3, full_name(element)))
+    end
+    return nil, true
+  end)
+  return counts
+end
+
+local function filter_names(busted, pattern)
+  for _, kind in ipairs { "it", "pending" } do
+    busted.subscribe({ "register", kind }, function(name)
+      local names, parent = { name }, busted.context.get()
+      while parent and parent.name and parent.descriptor ~= "file" do
+        table.insert(names, 1, parent.name)
+        parent = busted.context.parent(parent)
+      end
+      return nil, table.concat(names, " "):find(pattern) ~= nil
+    end, { priority = 1 })
+  end
+end
+
+function command.run(given, operands)
+  if #operands == 0 then options.fail(command, "test needs files or folders") end
+  local found, new = pcall(require, "busted.core")
+  if not found then
+    io.stderr:write("edgeai: the tests need busted, which is not installed; `make deps` does that\n")
+    return 1
+  end
+  local files = spec_files(operands)
+  setup.paths(".")
+  local busted = new()
+  require "busted"(busted)
+  -- Without busted's insulation of files: it would load edgeai's modules again for each file, and
+  -- FFI types can be declared only once.
+  busted.register("file", "file", {})
+  local counts = report(busted, given.verbose)
+  if given.filter then filter_names(busted, given.filter) end
+  rawset(_G, "ea", require "edgeai")
+  require("edgeai.cli.host").catch_signals()
+  if given["gc-stress"] then
+    collectgarbage("setpause", 1)
+    collectgarbage("setstepmul", 10000)
+  end
+  local load_files = require "busted.modules.test_file_loader"(busted, { "lua" })
+  load_files(files, { "_spec" }, { excludes = {}, recursive = true })
+  require "busted.execute"(busted)(1, {})
+  print(("%d passed, %d failed, %d skipped"):format(counts.passed, counts.failed, counts.skipped))
+  return (counts.failed > 0 or counts.passed + counts.skipped == 0) and 1 or 0
+end
+
+return command

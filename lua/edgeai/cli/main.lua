@@ -1,0 +1,82 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- edgeai.cli.main - the command line: `edgeai COMMAND ...`. Each command is a file beside this one
+-- returning { usage, summary, options, run = function(given, operands) -> exit code }.
+-- Exit codes: 0 done, 1 failed, 2 wrong usage, 130 and 143 stopped by Ctrl-C and SIGTERM.
+
+local errors = require "edgeai.cli.errors"
+local options = require "edgeai.cli.options"
+local text = require "edgeai.text"
+
+local order = { "run", "eval", "repl", "test", "data", "info" }
+
+local function load_command(name)
+  return require("edgeai.cli.command_" .. name)
+end
+
+local function overview()
+  local lines = { "Usage: edgeai COMMAND [arguments]", "       edgeai            the same as edgeai repl", "",
+    "Commands:" }
+  for _, name in ipairs(order) do
+    local command = load_command(name)
+    lines[#lines + 1] = ("  %-34s %s"):format(command.usage, command.summary)
+  end
+  lines[#lines + 1] = ""
+  lines[#lines + 1] = "Options:"
+  lines[#lines + 1] = ("  %-34s %s"):format("--help", "this text; after a command: about the command")
+  lines[#lines + 1] = ("  %-34s %s"):format("--version", "version, libraries and processor")
+  return table.concat(lines, "\n") .. "\n"
+end
+
+local function version()
+  local F = require "edgeai.ffi"
+  local string_of = require("ffi").string
+  print("edgeai " .. string_of(F.C.ea_version()))
+  print(("%s, OpenBLAS for %s, convolutions by %s, bf16 %s"):format(jit.version,
+    string_of(F.C.ea_blas_core()), string_of(F.C.ea_conv_engine()),
+    F.C.ea_cpu_has_bf16() ~= 0 and "in hardware" or "emulated"))
+end
+
+local function dispatch(args)
+  local name = args[1] or "repl"
+  if name == "--help" or name == "-h" or name == "help" then
+    if args[2] then return dispatch { args[2], "--help" } end
+    io.write(overview())
+    return 0
+  elseif name == "--version" then
+    version()
+    return 0
+  end
+  local known = false
+  for _, candidate in ipairs(order) do known = known or candidate == name end
+  if not known then
+    local what = name:sub(1, 1) == "-" and "option" or "command"
+    local candidates = what == "command" and order or { "--help", "--version" }
+    options.fail(nil, "unknown %s %s%s", what, name, text.suggest(name, candidates))
+  end
+  local command = load_command(name)
+  local given, operands = options.parse(command, { unpack(args, 2) })
+  if given.help and not (command.own_help and #operands > 0) then
+    io.write(options.help(command))
+    return 0
+  end
+  return command.run(given, operands) or 0
+end
+
+return function(args)
+  local ok, result = xpcall(function() return dispatch(args) end, errors.handler)
+  if ok then return result end
+  if options.is_usage_error(result) then
+    local command = result.command and result.command.usage:match("^%S+")
+    io.stderr:write("edgeai: ", result.message, "\n",
+      ("Try `edgeai %s--help`.\n"):format(command and command .. " " or ""))
+    return 2
+  end
+  local interrupted = package.loaded["edgeai.ffi"]
+    and package.loaded["edgeai.ffi"].C.ea_interrupt_pending() or 0
+  if interrupted ~= 0 then
+    io.stderr:write("edgeai: interrupted\n")
+    return 128 + interrupted
+  end
+  errors.report(result)
+  return 1
+end

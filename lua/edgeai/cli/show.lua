@@ -1,0 +1,54 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- edgeai.cli.show - prints results for eval and the REPL: tables as Lua would write them, short.
+
+local text = require "edgeai.text"
+
+local show = {}
+
+local function is_name(key) return type(key) == "string" and key:find("^[%a_][%w_]*$") end
+
+local function describe(value, indent, seen)
+  if type(value) == "string" then return ("%q"):format(value):gsub("\\\n", "\\n") end
+  local meta = debug.getmetatable(value)
+  if type(value) ~= "table" or (meta and meta.__tostring) then return tostring(value) end
+  if seen[value] then return "(seen above)" end
+  if indent > 3 then return "{...}" end
+  seen[value] = true
+  local parts, length, count = {}, 0, #value
+  local function add(part)
+    parts[#parts + 1] = part
+    length = length + #part + 2
+  end
+  for i = 1, math.min(count, 20) do add(describe(value[i], indent + 1, seen)) end
+  if count > 20 then add(("... (%d in all)"):format(count)) end
+  local shown = 0
+  for _, key in ipairs(text.keys(value)) do
+    if not (type(key) == "number" and key >= 1 and key <= count and key % 1 == 0) then
+      shown = shown + 1
+      if shown > 60 then
+        add("...")
+        break
+      end
+      local name = is_name(key) and key or "[" .. describe(key, 4, seen) .. "]"
+      add(name .. " = " .. describe(value[key], indent + 1, seen))
+    end
+  end
+  if #parts == 0 then return "{}" end
+  local flat = table.concat(parts, ", ")
+  if length < 90 and not flat:find("\n") then return "{ " .. flat .. " }" end
+  local pad = ("  "):rep(indent + 1)
+  return "{\n" .. pad .. table.concat(parts, ",\n" .. pad) .. "\n" .. ("  "):rep(indent) .. "}"
+end
+
+--- The text of one value.
+function show.describe(value) return (describe(value, 0, {})) end
+
+--- Prints values, one to a line; nothing for none. A string alone is printed as it is.
+function show.values(...)
+  for i = 1, select("#", ...) do
+    local value = select(i, ...)
+    print(type(value) == "string" and value or show.describe(value))
+  end
+end
+
+return show
