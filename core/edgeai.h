@@ -176,11 +176,12 @@ EA_API int ea_tensor_detach(ea_tensor *t, ea_tensor **out);   /* shares storage,
 /* Backward from `root` (a scalar, or with `grad` of its shape), adding into the .grad of every leaf
  * that requires one. The tape below root is freed. Runs to the end unless it meets a node whose
  * gradient is written outside (ea_custom): then it returns the positive id of that node; fetch its
- * output gradients, give its input gradients, and call ea_backward_resume. Errors free the run. */
+ * output gradients, give its input gradients, and call ea_backward_resume. The run frees itself at its
+ * end and on errors: *run is set on a positive return only. */
 typedef struct ea_backward_run ea_backward_run;
 EA_API int ea_backward(ea_tensor *root, ea_tensor *grad, ea_backward_run **run);
 EA_API int ea_backward_resume(ea_backward_run *run);
-EA_API void ea_backward_free(ea_backward_run *run); /* after the end, or to give up */
+EA_API void ea_backward_free(ea_backward_run *run); /* to give up while it waits */
 /* NULL if nothing flowed into that output; borrowed. */
 EA_API ea_tensor *ea_backward_output_grad(ea_backward_run *run, int output);
 EA_API int ea_backward_give(ea_backward_run *run, int input, ea_tensor *grad);
@@ -190,6 +191,9 @@ EA_API int ea_backward_give(ea_backward_run *run, int input, ea_tensor *grad);
  * of the given prototypes. */
 EA_API int ea_custom(int id, int nin, ea_tensor *const *in, int nout, ea_tensor *const *prototype,
                      ea_tensor **out);
+
+/* An id whose node is gone (what was kept for it can go too), each once; 0 if there is none. */
+EA_API int ea_custom_forgotten(void);
 
 /* ---- captured graphs --------------------------------------------------------------------------
  * begin; inputs; apply ops; end: memory is planned, batch_norm+relu fused; from then on runs make no

@@ -12,7 +12,8 @@
  *   - `backward` writes gin[i] wherever gin[i] is not NULL (NULL: not wanted). It overwrites, unless
  *     bit i of `accumulate` is set, which happens only if the op has EA_OP_ACCUMULATES. gout[j] is
  *     NULL where no gradient flowed into output j (hidden outputs: always).
- *   - Temporary memory comes from ea_call_scratch: kept with the call and reused by later runs.
+ *   - Temporary memory comes from ea_call_scratch: one block at a time, its contents gone when the
+ *     kernel returns.
  */
 #ifndef EA_OP_H
 #define EA_OP_H
@@ -20,6 +21,11 @@
 #include "../tensor/tensor.h"
 
 typedef struct ea_call ea_call;
+
+typedef struct ea_scratch {
+  void *data;
+  size_t bytes;
+} ea_scratch;
 
 typedef struct ea_op {
   const char *name;
@@ -35,6 +41,9 @@ typedef struct ea_op {
   int (*forward)(ea_call *c);
   int (*backward)(ea_call *c);           /* NULL: no gradient passes */
   double (*flops)(const ea_call *c, int backward); /* NULL: none worth counting */
+  /* NULL, or: makes now all that forward (and, if c->needs_backward, backward) would make on their
+   * first run (primitives, scratch), so that a graph's memory is known before it runs. */
+  int (*prepare)(ea_call *c);
 } ea_op;
 
 enum {
@@ -61,16 +70,16 @@ struct ea_call {
   uint64_t step;
   int needs_backward; /* 0: inference, hidden outputs need not be filled */
   int fused_relu;     /* batch_norm only: out = relu(out); set by the graph's fusion */
-  /* kept between runs of the same call */
-  void *scratch;
-  size_t scratch_bytes;
+  ea_scratch *scratch; /* a graph's calls share one; otherwise own_scratch is used */
+  ea_scratch own_scratch;
   void *state; /* the op's own, e.g. oneDNN primitives; freed by free_state */
   void (*free_state)(void *state);
 };
 
 /* Declares output j. */
 void ea_call_output(ea_call *c, int j, int dtype, int ndim, const int64_t *size);
-/* At least `bytes`, 64-byte aligned, contents undefined; NULL on no memory (error set). */
+/* At least `bytes`, 64-byte aligned, contents undefined; NULL on no memory (error set). A second
+ * call may move the block: ask once for all that a kernel needs. */
 void *ea_call_scratch(ea_call *c, size_t bytes);
 /* Fails with "NAME: ..." before the sentence. */
 int ea_call_fail(const ea_call *c, int code, const char *format, ...)
@@ -84,6 +93,12 @@ int ea_call_check_same_dtype(const ea_call *c); /* all inputs of one type */
 static inline int64_t ea_attr_int(const ea_call *c, int k) { return (int64_t)c->attr[k]; }
 
 const ea_op *ea_op_at(int op);
+/* Fills c->attr with `given` and the defaults of the op's schema. */
+int ea_call_set_attrs(ea_call *c, int nattr, const double *given);
+/* Frees scratch and state. */
+void ea_call_clear(ea_call *c);
+/* dst += src, same shape and type, contiguous. */
+void ea_accumulate(ea_tensor *dst, const ea_tensor *src);
 
 /* Splits n elements into fixed chunks and runs fn(arg, begin, end) on each in parallel. */
 typedef void (*ea_range_fn)(void *arg, int64_t begin, int64_t end);

@@ -15,6 +15,8 @@ typedef struct ea_storage {
 } ea_storage;
 
 struct ea_node; /* graph/node.h */
+/* Set by the graph, which stands above the tensors: gives a node's reference back. */
+extern void (*ea_tensor_release_node)(struct ea_node *node);
 
 struct ea_tensor {
   int32_t refs;

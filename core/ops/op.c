@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * op.c - the op table, attributes, and what all kernels share.
+ */
+#include "op.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define EA_OP(name) extern const ea_op ea_op_##name;
+#include "ops.def"
+#undef EA_OP
+
+static const ea_op *const table[] = {
+#define EA_OP(name) &ea_op_##name,
+#include "ops.def"
+#undef EA_OP
+};
+enum { OPS = sizeof table / sizeof *table };
+
+int ea_op_count(void) { return OPS; }
+const ea_op *ea_op_at(int op) { return op >= 0 && op < OPS ? table[op] : NULL; }
+const char *ea_op_name(int op) { return ea_op_at(op) ? table[op]->name : NULL; }
+int ea_op_outputs(int op) { return ea_op_at(op) ? table[op]->nout : -1; }
+const char *ea_op_attrs(int op) { return ea_op_at(op) ? table[op]->attrs : NULL; }
+
+int ea_op_inputs(int op, int *most) {
+  if (!ea_op_at(op)) return -1;
+  *most = table[op]->nin_most;
+  return table[op]->nin_least;
+}
+
+int ea_op_find(const char *name) {
+  for (int i = 0; i < OPS; i++)
+    if (!strcmp(table[i]->name, name)) return i;
+  return -1;
+}
+
+/* ---- attributes ---- */
+
+/* One attribute of a schema: "name:kind=default". Returns what follows, NULL at the end. */
+typedef struct {
+  const char *name;
+  int name_length;
+  char kind;
+  int has_default;
+  double value;
+} schema_item;
+
+static const char *next_item(const char *s, schema_item *item) {
+  while (*s == ' ') s++;
+  if (!*s) return NULL;
+  const char *colon = strchr(s, ':');
+  item->name = s;
+  item->name_length = (int)(colon - s);
+  item->kind = colon[1];
+  item->has_default = colon[2] == '=';
+  item->value = item->has_default ? strtod(colon + 3, NULL) : 0;
+  s = colon + 2;
+  while (*s && *s != ' ') s++;
+  return s;
+}
+
+int ea_call_set_attrs(ea_call *c, int nattr, const double *given) {
+  const char *s = c->op->attrs ? c->op->attrs : "";
+  schema_item item;
+  int k = 0, list = 0;
+  if (nattr < 0 || nattr > EA_MAX_ATTR)
+    return ea_call_fail(c, EA_ERR_ARG, "expected at most %d attributes, got %d", EA_MAX_ATTR, nattr);
+  while ((s = next_item(s, &item))) {
+    if (item.kind == 'L' || item.kind == 'X') {
+      list = 1;
+      break;
+    }
+    if (k < nattr)
+      c->attr[k] = given[k];
+    else if (item.has_default)
+      c->attr[k] = item.value;
+    else
+      return ea_call_fail(c, EA_ERR_ARG, "the attribute '%.*s' must be given", item.name_length,
+                          item.name);
+    if (item.kind != 'f' && c->attr[k] != (double)(int64_t)c->attr[k])
+      return ea_call_fail(c, EA_ERR_ARG, "the attribute '%.*s' must be a whole number, got %g",
+                          item.name_length, item.name, c->attr[k]);
+    k++;
+  }
+  if (nattr > k && !list)
+    return ea_call_fail(c, EA_ERR_ARG, "expected at most %d attributes, got %d", k, nattr);
+  for (; k < nattr; k++) {
+    c->attr[k] = given[k];
+    if (c->attr[k] != (double)(int64_t)c->attr[k])
+      return ea_call_fail(c, EA_ERR_ARG, "a list of integers holds %g", c->attr[k]);
+  }
+  c->nattr = k;
+  return EA_OK;
+}
+
+/* ---- calls ---- */
+
+void ea_call_output(ea_call *c, int j, int dtype, int ndim, const int64_t *size) {
+  c->shape[j].dtype = dtype;
+  c->shape[j].ndim = ndim;
+  for (int i = 0; i < ndim; i++) c->shape[j].size[i] = size[i];
+}
+
+void *ea_call_scratch(ea_call *c, size_t bytes) {
+  ea_scratch *s = c->scratch ? c->scratch : &c->own_scratch;
+  if (s->bytes >= bytes && s->data) return s->data;
+  ea_free(s->data);
+  s->bytes = 0;
+  s->data = ea_alloc(bytes);
+  if (s->data) s->bytes = bytes;
+  return s->data;
+}
+
+void ea_call_clear(ea_call *c) {
+  ea_free(c->own_scratch.data);
+  c->own_scratch = (ea_scratch){0};
+  if (c->free_state) c->free_state(c->state);
+  c->state = NULL;
+  c->free_state = NULL;
+}
+
+int ea_call_fail(const ea_call *c, int code, const char *format, ...) {
+  char sentence[800];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(sentence, sizeof sentence, format, args);
+  va_end(args);
+  return ea_fail(code, "%s: %s", c->op->name, sentence);
+}
+
+/* "input 2" with a name for the usual single input. */
+static const char *which(const ea_call *c, int i) {
+  static _Thread_local char text[24];
+  snprintf(text, sizeof text, c->nin == 1 ? "the input" : "input %d", i + 1);
+  return text;
+}
+
+int ea_call_check_float(const ea_call *c, int i) {
+  int t = c->in[i]->dtype;
+  if (t == EA_F32 || t == EA_F64 || t == EA_BF16) return EA_OK;
+  return ea_call_fail(c, EA_ERR_DTYPE, "%s must be f32, bf16 or f64, got %s; convert it with :to(\"f32\")",
+                      which(c, i), ea_shape_text(c->in[i]));
+}
+
+int ea_call_check_ndim(const ea_call *c, int i, int ndim) {
+  if (c->in[i]->ndim == ndim) return EA_OK;
+  return ea_call_fail(c, EA_ERR_SHAPE, "%s must have %d dimensions, got %s", which(c, i), ndim,
+                      ea_shape_text(c->in[i]));
+}
+
+int ea_call_check_dtype(const ea_call *c, int i, int dtype) {
+  if (c->in[i]->dtype == dtype) return EA_OK;
+  return ea_call_fail(c, EA_ERR_DTYPE, "%s must be %s, got %s", which(c, i), ea_dtype_name(dtype),
+                      ea_shape_text(c->in[i]));
+}
+
+int ea_call_check_same_dtype(const ea_call *c) {
+  for (int i = 1; i < c->nin; i++)
+    if (c->in[i]->dtype != c->in[0]->dtype)
+      return ea_call_fail(c, EA_ERR_DTYPE, "the inputs must be of one type, got %s and %s; convert one with :to()",
+                          ea_shape_text(c->in[0]), ea_shape_text(c->in[i]));
+  return EA_OK;
+}
+
+/* ---- ranges ---- */
+
+typedef struct {
+  int64_t n, chunk;
+  ea_range_fn fn;
+  void *arg;
+} range_job;
+
+static void run_range(void *arg, int64_t shard) {
+  range_job *job = arg;
+  int64_t begin = shard * job->chunk;
+  job->fn(job->arg, begin, EA_MIN(begin + job->chunk, job->n));
+}
+
+void ea_parallel_range(int64_t n, int64_t chunk, ea_range_fn fn, void *arg) {
+  range_job job = {n, chunk, fn, arg};
+  ea_parallel((n + chunk - 1) / chunk, run_range, &job);
+}
+
+void ea_load_f32(float *restrict to, const void *from, int dtype, int64_t n) {
+  if (dtype == EA_F32) {
+    memcpy(to, from, (size_t)n * sizeof *to);
+    return;
+  }
+  const uint16_t *h = from;
+  for (int64_t i = 0; i < n; i++) to[i] = ea_bf16_to_f32(h[i]);
+}
+
+void ea_store_f32(void *to, int dtype, const float *restrict from, int64_t n) {
+  if (dtype == EA_F32) {
+    memcpy(to, from, (size_t)n * sizeof *from);
+    return;
+  }
+  uint16_t *h = to;
+  for (int64_t i = 0; i < n; i++) h[i] = ea_f32_to_bf16(from[i]);
+}
+
+typedef struct {
+  ea_tensor *dst;
+  const ea_tensor *src;
+} accumulate_job;
+
+static void accumulate_range(void *arg, int64_t begin, int64_t end) {
+  accumulate_job *job = arg;
+  if (job->dst->dtype == EA_F32) {
+    float *d = ea_f32(job->dst);
+    const float *s = ea_f32(job->src);
+    for (int64_t i = begin; i < end; i++) d[i] += s[i];
+  } else if (job->dst->dtype == EA_F64) {
+    double *d = ea_f64(job->dst);
+    const double *s = ea_f64(job->src);
+    for (int64_t i = begin; i < end; i++) d[i] += s[i];
+  } else {
+    uint16_t *d = ea_bf16(job->dst);
+    const uint16_t *s = ea_bf16(job->src);
+    for (int64_t i = begin; i < end; i++)
+      d[i] = ea_f32_to_bf16(ea_bf16_to_f32(d[i]) + ea_bf16_to_f32(s[i]));
+  }
+}
+
+void ea_accumulate(ea_tensor *dst, const ea_tensor *src) {
+  accumulate_job job = {dst, src};
+  ea_parallel_range(ea_tensor_count(dst), EA_CHUNK, accumulate_range, &job);
+}
