@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * graph.h - a captured graph: its values, its nodes, its plan. capture.c records, plan.c fuses and
+ * lays out memory, execute.c runs.
+ */
+#ifndef EA_GRAPH_H
+#define EA_GRAPH_H
+
+#include "node.h"
+
+enum { EA_NEVER = -1 };
+
+/* One tensor of the graph. Data and gradient each live in a buffer; an alias names another value's
+ * buffer (a reshape; the input of a fused ReLU). */
+typedef struct ea_value {
+  ea_tensor *tensor; /* retained */
+  int producer;      /* node, or EA_NEVER: an input or a leaf */
+  int output;        /* which output of the producer */
+  int leaf;          /* 1: a tensor from outside, used in place */
+  int input;         /* 1: made by ea_graph_input */
+  int keep;          /* 1: an output of the graph: lives for ever */
+  int wants_grad;    /* some leaf below it requires a gradient */
+  int has_grad;      /* ... and the loss depends on it */
+  int uses;          /* gradient contributions: consumers that run backward */
+  int data_of;       /* value whose buffer holds the data (itself if no alias) */
+  int grad_of;       /* value whose gradient buffer is used */
+  ea_tensor *grad;   /* retained, once planned */
+  int written;       /* during backward: contributions so far */
+} ea_value;
+
+typedef struct ea_gnode {
+  ea_call call;
+  int custom;
+  int in[EA_MAX_IN], out[EA_MAX_OUT]; /* values */
+  int backward;                       /* 1: runs in the backward pass */
+  int fused;                          /* 1: done by the node before it */
+  int alias;                          /* 1: no work: a reshape */
+  ea_tensor *temp[EA_MAX_IN];         /* where a second contribution lands before it is added */
+  double seconds[2];
+} ea_gnode;
+
+/* A buffer to lay out: bytes, alive in [first, last] of the schedule. */
+typedef struct ea_buffer {
+  int64_t bytes, offset;
+  int first, last;
+  ea_tensor *tensor; /* gets its storage here */
+} ea_buffer;
+
+struct ea_graph {
+  int closed;
+  ea_value *value;
+  int nvalue, most_value;
+  ea_gnode *node;
+  int nnode, most_node;
+  int loss; /* value, or EA_NEVER */
+  ea_scratch scratch;
+  ea_storage *arena;
+  int64_t planned, outside; /* bytes: the arena; leaves, their gradients and inputs */
+  int at, waiting, direction; /* of the run in progress */
+  int ran_forward, accumulate;
+  int profile;
+  uint64_t step;
+};
+
+/* Fuses, finds what backward needs, lays out and allocates the memory. */
+int ea_graph_plan(ea_graph *g);
+
+#endif
