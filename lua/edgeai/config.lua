@@ -1,0 +1,268 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- ea.config - the options of a script, declared once.
+--
+--   local cfg = ea.config {
+--     preset = { default = "quick", quick = {}, cifar10 = { data = "cifar10", train = { epochs = 40 } } },
+--     data = { "fashion-mnist", "data set: fashion-mnist, cifar10 or cifar100" },
+--     students = { 2, "number of students" },
+--     train = { epochs = 3, lr = { 0.1, "peak learning rate" } },          -- a group
+--     rule = { default = "hub", choices = { "hub", "coactivation" }, help = "edge rule" },
+--     teacher = { type = "string", help = "file of a trained teacher" },   -- nil unless set
+--     widths = { { 16, 32, 64 }, "free widths" },                          -- a list
+--   }
+--   cfg.train.lr                                                            -- a plain table
+--
+-- A declaration is a value (number, boolean, string), a pair { value, "help" }, a description
+-- { default =, type =, choices =, help = }, or a group: a table of declarations by name. The type
+-- is the default's: "number", "boolean", "string" or "list"; "integer" has to be asked for.
+--
+-- Values come, later ones winning, from: the defaults; the preset (`--set preset=NAME`); the run
+-- that is resumed; `--set key=value` (`--set train.lr=0.05`, lists as 16,32,64); --seed, --precision.
+-- `seed` (1) and `precision` ("f32") exist in every script; ea.config sets ea.seed(cfg.seed).
+-- `edgeai run SCRIPT --help` prints all this and ends. Errors: unknown keys (with the nearest known
+-- one), values of another type, presets that do not exist, all raised at the script's line.
+
+local F = require "edgeai.ffi"
+local session = require "edgeai.session"
+local text = require "edgeai.text"
+
+local config = {}
+
+local kinds = { number = true, integer = true, boolean = true, string = true, list = true }
+
+local function describe(key, declared)
+  local kind = type(declared)
+  if kind ~= "table" then return { default = declared, type = kind } end
+  if #declared > 0 then
+    if #declared ~= 2 or type(declared[2]) ~= "string" then
+      F.raise("config: `%s` must be a value or { value, \"help\" }; write a list as "
+        .. "{ { 1, 2, 3 }, \"help\" }", key)
+    end
+    kind = type(declared[1])
+    return { default = declared[1], type = kind == "table" and "list" or kind, help = declared[2] }
+  end
+  local option = { default = declared.default, choices = declared.choices, help = declared.help }
+  kind = type(option.default)
+  option.type = declared.type or (kind == "table" and "list" or kind)
+  return option
+end
+
+local function is_group(declared)
+  return type(declared) == "table" and #declared == 0
+    and declared.default == nil and type(declared.type) ~= "string"
+end
+
+-- Fills `options` (dotted key -> description) and `order`.
+local function flatten(declarations, prefix, options, order)
+  for _, name in ipairs(text.keys(declarations)) do
+    if type(name) ~= "string" or not name:find("^[%a_][%w_]*$") then
+      F.raise("config: option names are words, not %s", tostring(name))
+    end
+    local key, declared = prefix .. name, declarations[name]
+    if is_group(declared) then
+      flatten(declared, key .. ".", options, order)
+    else
+      local option = describe(key, declared)
+      if not kinds[option.type] then
+        F.raise("config: `%s` cannot be a %s; options are numbers, booleans, strings and lists",
+          key, option.type)
+      end
+      options[key] = option
+      order[#order + 1] = key
+    end
+  end
+end
+
+local function unknown(options, key, what)
+  F.raise("%sthere is no option `%s`%s", what, key, text.suggest(key, options))
+end
+
+local booleans = { ["true"] = true, yes = true, on = true, ["1"] = true,
+  ["false"] = false, no = false, off = false, ["0"] = false }
+
+local function number_of(word)
+  return word:find("^[%+%-]?[%d%.]") and tonumber(word) or nil
+end
+
+-- A value from the command line.
+local function parse(option, key, word)
+  local value
+  if option.type == "number" or option.type == "integer" then
+    value = number_of(word)
+  elseif option.type == "boolean" then
+    value = booleans[word:lower()]
+  elseif option.type == "list" then
+    value = {}
+    local numbers = type(option.default) ~= "table" or type(option.default[1]) ~= "string"
+    for item in (word .. ","):gmatch("([^,]*),") do
+      if item ~= "" then value[#value + 1] = numbers and number_of(item) or item end
+    end
+  else
+    value = word
+  end
+  if value == nil then F.raise("--set %s=%s: `%s` is a %s", key, word, key, option.type) end
+  return value
+end
+
+local function check(option, key, value, what)
+  local kind = type(value) == "table" and "list" or type(value)
+  local wanted = option.type == "integer" and "number" or option.type
+  if kind ~= wanted then
+    F.raise("%s`%s` is a %s, not the %s %s", what, key, option.type, kind, tostring(value))
+  end
+  if option.type == "integer" and value % 1 ~= 0 then
+    F.raise("%s`%s` must be a whole number, not %s", what, key, tostring(value))
+  end
+  if option.choices then
+    for _, choice in ipairs(option.choices) do
+      if choice == value then return end
+    end
+    local names = {}
+    for i, choice in ipairs(option.choices) do names[i] = tostring(choice) end
+    F.raise("%s`%s` must be %s, not %s%s", what, key, text.list(names), tostring(value),
+      type(value) == "string" and text.suggest(value, names) or "")
+  end
+end
+
+-- Lays a tree of values over the flat ones.
+local function overlay(options, values, tree, prefix, what)
+  for _, name in ipairs(text.keys(tree)) do
+    local key, value = prefix .. tostring(name), tree[name]
+    if options[key] then
+      check(options[key], key, value, what)
+      values[key] = value
+    elseif type(value) == "table" and #value == 0 then
+      overlay(options, values, value, key .. ".", what)
+    else
+      unknown(options, key, what)
+    end
+  end
+end
+
+local function word_of(value)
+  if value == nil then return "none" end
+  if type(value) ~= "table" then return value == "" and '""' or tostring(value) end
+  local words = {}
+  for i, item in ipairs(value) do words[i] = tostring(item) end
+  return table.concat(words, ",")
+end
+
+local function help_text(options, order, presets)
+  local lines = { ("Usage: edgeai run %s [--set KEY=VALUE]..."):format(session.script or "SCRIPT"), "",
+    "Options of this script, with their defaults:" }
+  for _, key in ipairs(order) do
+    local option = options[key]
+    local what = option.help or ""
+    if option.choices then
+      local names = {}
+      for i, choice in ipairs(option.choices) do names[i] = tostring(choice) end
+      what = what .. (what == "" and "" or "; ") .. text.list(names)
+    end
+    lines[#lines + 1] = (("  %-32s %s"):format(key .. "=" .. word_of(option.default), what)
+      :gsub("%s+$", ""))
+  end
+  if presets then
+    lines[#lines + 1] = "\nPresets, for --set preset=NAME:"
+    for _, name in ipairs(text.keys(presets)) do
+      local values, words = {}, {}
+      overlay(options, values, presets[name], "", "")
+      for _, key in ipairs(text.keys(values)) do
+        words[#words + 1] = key .. "=" .. word_of(values[key])
+      end
+      lines[#lines + 1] = ("  %-14s %s"):format(name, table.concat(words, " "))
+    end
+  end
+  lines[#lines + 1] = "\n`edgeai run --help` lists the options of every script."
+  return table.concat(lines, "\n") .. "\n"
+end
+
+local function resumed_values(options, values)
+  local folder = require("edgeai.run").resume_folder()
+  if not folder then return end
+  local stored = require("edgeai.run").read_config(folder)
+  for _, key in ipairs(text.keys(stored)) do
+    -- Options that the script no longer has are of no use to it.
+    if options[key] then values[key] = stored[key] end
+  end
+end
+
+local function nest(values)
+  local tree = {}
+  for key, value in pairs(values) do
+    local node = tree
+    for group in key:gmatch("([^.]+)%.") do
+      node[group] = node[group] or {}
+      node = node[group]
+    end
+    node[key:match("[^.]+$")] = value
+  end
+  return tree
+end
+
+--- Flat form of a resolved config: dotted key -> value. What config.json holds.
+function config.flat(cfg)
+  local flat = {}
+  local function walk(node, prefix)
+    for key, value in pairs(node) do
+      if type(value) == "table" and #value == 0 then walk(value, prefix .. key .. ".")
+      else flat[prefix .. key] = value end
+    end
+  end
+  walk(cfg, "")
+  return flat
+end
+
+--- Declares the options and returns the resolved table. See the top of this file.
+function config.resolve(declarations)
+  if type(declarations) ~= "table" then
+    F.raise("ea.config takes a table of options, not a %s", type(declarations))
+  end
+  local declared, presets = {}, nil
+  for name, value in pairs(declarations) do declared[name] = value end
+  if type(declared.preset) == "table" and #declared.preset == 0 then
+    presets = {}
+    for name, value in pairs(declared.preset) do
+      if type(value) == "table" and name ~= "choices" then presets[name] = value end
+    end
+    declared.preset = { default = declared.preset.default or text.keys(presets)[1],
+      choices = text.keys(presets), help = "set of values to start from" }
+  end
+  if declared.seed == nil then declared.seed = { 1, "seed of all random numbers" } end
+  if declared.precision == nil then
+    declared.precision = { default = "f32", choices = { "f32", "bf16" },
+      help = "type of the activations" }
+  end
+  local options, order = {}, {}
+  flatten(declared, "", options, order)
+  if session.help then
+    io.write(help_text(options, order, presets))
+    os.exit(0, true)
+  end
+
+  local values, given = {}, {}
+  for key, option in pairs(options) do values[key] = option.default end
+  for _, setting in ipairs(session.settings) do
+    local key, word = setting[1], setting[2]
+    if not options[key] then unknown(options, key, "--set: ") end
+    local value = parse(options[key], key, word)
+    check(options[key], key, value, "--set: ")
+    given[key] = value
+  end
+  if session.seed then given.seed = session.seed end
+  if session.precision then given.precision = session.precision end
+  if presets then
+    local name = given.preset or values.preset
+    check(options.preset, "preset", name, "config: ")
+    overlay(options, values, presets[name], "", ("preset %s: "):format(name))
+    values.preset = name
+  end
+  if session.resume then resumed_values(options, values) end
+  for key, value in pairs(given) do values[key] = value end
+  local cfg = nest(values)
+  if type(cfg.seed) == "number" then require("edgeai").seed(cfg.seed) end
+  return cfg
+end
+
+return setmetatable(config, { __call = function(_, declarations)
+  return config.resolve(declarations)
+end })

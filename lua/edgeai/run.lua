@@ -1,0 +1,307 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- ea.run - the folder of one run of an experiment: what went in, what came out.
+--
+--   local run = ea.run.open("nonn2s", cfg)       -- runs/nonn2s/20261123-065012/, or --out DIR
+--   run:log { step = 10, loss = 1.2, val = { accuracy = 71.2 } }   -- metrics.jsonl, metrics.csv
+--   run:summary { teacher = { accuracy = 93.1 } }                  -- summary.json
+--   ea.io.save(run:path("teacher.safetensors"), ...)
+--
+-- Files: config.json (every option by its dotted key), env.json (machine, versions, git revision),
+-- script.lua (a copy), metrics.jsonl (one record a line, written at once), metrics.csv (the same as
+-- a table), summary.json. runs/NAME/latest points at the newest run. In records and summaries
+-- nested tables become dotted keys ("val.accuracy"), items of lists of tables "students[1].params".
+--
+-- With --resume, `open` goes on in the latest (or the given) folder: run.resumed is true, and
+-- run:rewind(step) drops the records beyond the step from which the experiment goes on.
+
+local ffi = require "ffi"
+local F = require "edgeai.ffi"
+local json = require "edgeai.json"
+local session = require "edgeai.session"
+local text = require "edgeai.text"
+
+local run = {}
+local object = {}
+object.__index = object
+
+local FILE = 1 -- what ea_file_exists says
+
+local function write_file(path, data)
+  F.check(F.C.ea_file_write(path, data, #data))
+end
+
+local function read_file(path)
+  local file, message = io.open(path, "rb")
+  if not file then F.raise("cannot read %s", message) end
+  local data = file:read("*a")
+  file:close()
+  return data
+end
+
+local function script_name()
+  local stem = session.script and session.script:match("([^/]*)$"):gsub("%.lua$", "")
+  return stem and stem ~= "" and stem ~= "-" and stem or "run"
+end
+
+--- The folder that --resume means, or nil without --resume. Raises if there is no run in it.
+function run.resume_folder(name)
+  if not session.resume then return nil end
+  local folder = session.resume
+  if folder == true then folder = session.out or ("runs/%s/latest"):format(name or script_name()) end
+  if F.C.ea_file_exists(folder .. "/config.json") ~= FILE then
+    F.raise("--resume: there is no run in %s (no config.json); start one without --resume, or name "
+      .. "its folder: --resume DIR", folder)
+  end
+  return folder
+end
+
+--- The options that a run folder's config.json holds: dotted key -> value.
+function run.read_config(folder)
+  return json.decode(read_file(folder .. "/config.json"))
+end
+
+-- JSON knows no nan and no infinity.
+local function plain(value)
+  if type(value) == "number" and (value ~= value or math.abs(value) == math.huge) then
+    return tostring(value)
+  end
+  return value
+end
+
+--- Nested tables to one level of dotted keys; lists of plain values stay lists.
+function run.flatten(record)
+  local flat = {}
+  local function walk(node, prefix)
+    for key, value in pairs(node) do
+      local name = type(key) == "number" and ("%s[%d]"):format(prefix, key)
+        or (prefix == "" and key or prefix .. "." .. key)
+      if type(value) == "table" and not (#value > 0 and type(value[1]) ~= "table") then
+        walk(value, name)
+      elseif type(value) == "table" then
+        local list = {}
+        for i, item in ipairs(value) do list[i] = plain(item) end
+        flat[name] = list
+      else
+        flat[name] = plain(value)
+      end
+    end
+  end
+  walk(record, "")
+  return flat
+end
+
+-- ---- the machine --------------------------------------------------------------------------------
+
+local wanted_flags = { "sse4_2", "avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16",
+  "amx_bf16", "amx_int8", "asimd", "bf16", "i8mm" }
+
+local function processor()
+  local file = io.open("/proc/cpuinfo")
+  if not file then return "unknown", {} end
+  local info = file:read("*a")
+  file:close()
+  local present, flags = {}, {}
+  local listed = info:match("\nflags%s*:([^\n]*)") or info:match("\nFeatures%s*:([^\n]*)") or ""
+  for flag in listed:gmatch("%S+") do present[flag] = true end
+  for _, flag in ipairs(wanted_flags) do
+    if present[flag] then flags[#flags + 1] = flag end
+  end
+  return info:match("\nmodel name%s*:%s*([^\n]*)") or "unknown", flags
+end
+
+local function git_revision(folder)
+  local pipe = io.popen(("git -C %s describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null")
+    :format(text.shell(folder)))
+  local revision = pipe and pipe:read("*l")
+  if pipe then pipe:close() end
+  return revision ~= "" and revision or nil
+end
+
+--- What env.json holds.
+function run.environment(cfg)
+  local model, flags = processor()
+  local folder = session.script and session.script:match("^(.*)/[^/]*$") or "."
+  return {
+    date = os.date("!%Y-%m-%dT%H:%M:%SZ"),
+    cpu = model,
+    cpu_flags = flags,
+    bf16_in_hardware = F.C.ea_cpu_has_bf16() ~= 0,
+    blas_core = ffi.string(F.C.ea_blas_core()),
+    conv_engine = ffi.string(F.C.ea_conv_engine()),
+    edgeai = ffi.string(F.C.ea_version()),
+    luajit = jit.version,
+    os = jit.os .. " " .. jit.arch,
+    threads = F.C.ea_threads(),
+    precision = cfg and cfg.precision or session.precision or "f32",
+    git_revision = git_revision(folder),
+  }
+end
+
+-- ---- opening ------------------------------------------------------------------------------------
+
+local function new_folder(name)
+  if session.out then
+    if F.C.ea_file_exists(session.out .. "/config.json") == FILE then
+      F.raise("--out %s: a run is already there; go on with it by --resume, or name another folder",
+        session.out)
+    end
+    F.check(F.C.ea_make_folder(session.out))
+    return session.out
+  end
+  local base = "runs/" .. name
+  local stamp = os.date("%Y%m%d-%H%M%S")
+  local folder, n = stamp, 1
+  while F.C.ea_file_exists(base .. "/" .. folder) ~= 0 do
+    n = n + 1
+    folder = ("%s-%d"):format(stamp, n)
+  end
+  F.check(F.C.ea_make_folder(base .. "/" .. folder))
+  os.execute(("ln -sfn %s %s"):format(text.shell(folder), text.shell(base .. "/latest")))
+  return base .. "/" .. folder
+end
+
+local function to_json(value) return json.encode(value, { pretty = true, sort = true }) .. "\n" end
+
+--- Opens a run folder. name: of the experiment (default: the script's); cfg: what ea.config gave.
+function run.open(name, cfg)
+  if type(name) == "table" then name, cfg = nil, name end
+  name, cfg = name or script_name(), cfg or {}
+  if not name:find("^[%w_%-%.]+$") or name:find("^%.") then
+    F.raise("ea.run.open: a name is made of letters, digits, - _ and ., not `%s`", name)
+  end
+  local resumed = run.resume_folder(name)
+  local self = setmetatable({ name = name, dir = resumed or new_folder(name),
+    resumed = resumed ~= nil, columns = {}, known = {} }, object)
+  local flat = require("edgeai.config").flat(cfg)
+  write_file(self:path("config.json"), to_json(next(flat) and flat or { name = name }))
+  write_file(self:path("env.json"), to_json(run.environment(cfg)))
+  if session.script and F.C.ea_file_exists(session.script) == FILE then
+    write_file(self:path("script.lua"), read_file(session.script))
+  end
+  if resumed then self:rewind(math.huge) end
+  return self
+end
+
+--- The path of a file in the run's folder; "plots/x.png" makes the folder plots.
+function object:path(file)
+  local folder = file:match("^(.*)/[^/]*$")
+  if folder then F.check(F.C.ea_make_folder(self.dir .. "/" .. folder)) end
+  return self.dir .. "/" .. file
+end
+
+-- ---- metrics ------------------------------------------------------------------------------------
+
+local function append(self, file, line)
+  local handle = self[file]
+  if not handle then
+    local message
+    handle, message = io.open(self:path(file), "a")
+    if not handle then F.raise("cannot write %s", message) end
+    self[file] = handle
+  end
+  local ok, message = handle:write(line, "\n")
+  if ok then ok, message = handle:flush() end
+  if not ok then F.raise("cannot write %s: %s", self:path(file), message) end
+end
+
+local function csv_cell(value)
+  if value == nil then return "" end
+  if type(value) == "table" then value = table.concat(value, " ") end
+  value = type(value) == "number" and ("%.9g"):format(value) or tostring(value)
+  if value:find('[",\n]') then value = '"' .. value:gsub('"', '""') .. '"' end
+  return value
+end
+
+local function csv_line(columns, record)
+  local cells = {}
+  for i, column in ipairs(columns) do cells[i] = csv_cell(record[column]) end
+  return table.concat(cells, ",")
+end
+
+local leading = { step = 1, epoch = 2 }
+
+-- Takes up new columns: step and epoch first, then by name in the order of appearance.
+local function add_columns(self, record)
+  local fresh = {}
+  for key in pairs(record) do
+    if not self.known[key] then fresh[#fresh + 1] = key end
+  end
+  table.sort(fresh, function(a, b)
+    local x, y = leading[a] or 9, leading[b] or 9
+    if x ~= y then return x < y end
+    return a < b
+  end)
+  for _, key in ipairs(fresh) do
+    self.known[key] = true
+    self.columns[#self.columns + 1] = key
+  end
+  return #fresh > 0
+end
+
+local function close(self, file)
+  if self[file] then self[file]:close() end
+  self[file] = nil
+end
+
+-- The whole list of records, without a last line that a crash cut off.
+local function read_records(self)
+  local records = {}
+  local path = self:path("metrics.jsonl")
+  if F.C.ea_file_exists(path) ~= FILE then return records end
+  for line in read_file(path):gmatch("[^\n]+") do
+    local ok, record = pcall(json.decode, line)
+    if ok and type(record) == "table" then records[#records + 1] = record end
+  end
+  return records
+end
+
+local function write_csv(self, records)
+  close(self, "metrics.csv")
+  local lines = { table.concat(self.columns, ",") }
+  for i, record in ipairs(records) do lines[i + 1] = csv_line(self.columns, record) end
+  write_file(self:path("metrics.csv"), table.concat(lines, "\n") .. "\n")
+end
+
+--- Appends a record to metrics.jsonl and metrics.csv; it is on the disk when this returns.
+function object:log(record)
+  local flat = run.flatten(record)
+  append(self, "metrics.jsonl", json.encode(flat, { sort = true }))
+  if add_columns(self, flat) then
+    write_csv(self, read_records(self))
+  else
+    append(self, "metrics.csv", csv_line(self.columns, flat))
+  end
+end
+
+--- Drops the records whose `key` (step) is beyond `last`: they will be made again.
+function object:rewind(last, key)
+  key = key or "step"
+  close(self, "metrics.jsonl")
+  local kept, lines = {}, {}
+  self.columns, self.known = {}, {}
+  for _, record in ipairs(read_records(self)) do
+    if type(record[key]) ~= "number" or record[key] <= last then
+      kept[#kept + 1] = record
+      lines[#lines + 1] = json.encode(record, { sort = true }) .. "\n"
+      add_columns(self, record)
+    end
+  end
+  if F.C.ea_file_exists(self:path("metrics.jsonl")) == FILE then
+    write_file(self:path("metrics.jsonl"), table.concat(lines))
+    write_csv(self, kept)
+  end
+end
+
+--- Adds results to summary.json, which is written whole. Returns all of them, flat.
+function object:summary(results)
+  local path = self:path("summary.json")
+  if not self.results then
+    self.results = self.resumed and F.C.ea_file_exists(path) == FILE
+      and json.decode(read_file(path)) or {}
+  end
+  for key, value in pairs(run.flatten(results)) do self.results[key] = value end
+  write_file(path, to_json(self.results))
+  return self.results
+end
+
+return run
