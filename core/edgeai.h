@@ -59,6 +59,9 @@ EA_API int ea_set_threads(int n);    /* 1..64; default 1. Idle threads sleep. */
 EA_API int ea_cpu_has_bf16(void);    /* 1 where bf16 convolutions run in hardware */
 EA_API const char *ea_blas_core(void); /* the kernel set OpenBLAS chose, e.g. "Cooperlake" */
 EA_API const char *ea_conv_engine(void); /* "oneDNN 2.6.3" or "portable" */
+/* Testing: 1 makes convolutions take the portable path, 0 oneDNN where it is built in. Returns the
+ * setting before. EDGEAI_CONV=portable in the environment starts with 1. */
+EA_API int ea_conv_set_engine(int portable);
 
 /* Bytes that live allocations hold now, the most they ever held since the last reset, and how many
  * allocations were ever made. */

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * conv2d - cross-correlation of images, as every network library's "convolution".
+ *
+ *   y[n,i,j,o] = bias[o] + sum_{a,b,c} x[n, i*stride - pad + a*dilation, j*stride - pad + b*dilation, c]
+ *                          * w[o, c, a, b]          (x is 0 outside; c runs over o's group)
+ *   x {n,h,w,c}; w {o, c/groups, kh, kw}; bias {o}, optional -> y {n,oh,ow,o},
+ *   oh = (h + 2 pad - dilation (kh-1) - 1) / stride + 1, rounded down.
+ *
+ * x is f32, bf16 or f64; w and bias are f32 (f64 with f64 x): with bf16 activations these are the
+ * master weights, rounded to bf16 inside. Gradients of w and bias are summed in their type.
+ */
+#include <stdlib.h>
+
+#include "conv2d.h"
+
+/* 0: oneDNN where it has a kernel; 1: portable; -1: not decided yet. */
+static int portable = -1;
+
+static int use_portable(void) {
+  if (portable < 0) {
+    const char *e = getenv("EDGEAI_CONV");
+    portable = !ea_conv_onednn_name() || (e && strcmp(e, "portable") == 0);
+  }
+  return portable;
+}
+
+const char *ea_conv_engine(void) { return use_portable() ? "portable" : ea_conv_onednn_name(); }
+
+int ea_conv_set_engine(int on) {
+  int before = use_portable();
+  portable = on || !ea_conv_onednn_name();
+  return before;
+}
+
+int ea_cpu_has_bf16(void) { return ea_conv_onednn_has_bf16(); }
+
+static void describe(const ea_call *c, ea_conv *v) {
+  const ea_tensor *x = c->in[0], *w = c->in[1];
+  *v = (ea_conv){.dtype = x->dtype, .n = x->size[0], .h = x->size[1], .w = x->size[2],
+                 .c = x->size[3], .o = w->size[0], .kh = w->size[2], .kw = w->size[3],
+                 .stride = ea_attr_int(c, 0), .pad = ea_attr_int(c, 1),
+                 .groups = ea_attr_int(c, 2), .dilation = ea_attr_int(c, 3)};
+  v->oh = (v->h + 2 * v->pad - v->dilation * (v->kh - 1) - 1) / v->stride + 1;
+  v->ow = (v->w + 2 * v->pad - v->dilation * (v->kw - 1) - 1) / v->stride + 1;
+}
+
+static int shape(ea_call *c) {
+  EA_TRY(ea_call_check_float(c, 0));
+  EA_TRY(ea_call_check_ndim(c, 0, 4));
+  EA_TRY(ea_call_check_ndim(c, 1, 4));
+  int master = c->in[0]->dtype == EA_F64 ? EA_F64 : EA_F32;
+  EA_TRY(ea_call_check_dtype(c, 1, master));
+  const ea_tensor *x = c->in[0], *w = c->in[1];
+  for (int k = 0; k < 4; k++) {
+    static const char *const name[] = {"stride", "pad", "groups", "dilation"};
+    int64_t least = k == 1 ? 0 : 1;
+    if (!(c->attr[k] >= least && c->attr[k] <= 65536))
+      return ea_call_fail(c, EA_ERR_ARG, "%s is %g, expected an integer of %d or more", name[k],
+                          c->attr[k], (int)least);
+  }
+  int64_t groups = ea_attr_int(c, 2);
+  for (int k = 0; k < 4; k++)
+    if (w->size[k] < 1)
+      return ea_call_fail(c, EA_ERR_SHAPE, "the weights %s are empty", ea_shape_text(w));
+  if (w->size[1] * groups != x->size[3])
+    return ea_call_fail(c, EA_ERR_SHAPE,
+                        "weights %s with groups %d take %lld input channels, but the images %s "
+                        "(NHWC) have %lld",
+                        ea_shape_text(w), (int)groups, (long long)(w->size[1] * groups),
+                        ea_shape_text(x), (long long)x->size[3]);
+  if (w->size[0] % groups)
+    return ea_call_fail(c, EA_ERR_SHAPE, "%lld output channels do not divide into %d groups",
+                        (long long)w->size[0], (int)groups);
+  if (c->nin == 3) {
+    EA_TRY(ea_call_check_ndim(c, 2, 1));
+    EA_TRY(ea_call_check_dtype(c, 2, master));
+    if (c->in[2]->size[0] != w->size[0])
+      return ea_call_fail(c, EA_ERR_SHAPE, "the bias is %s, expected one number for each of %lld "
+                          "output channels", ea_shape_text(c->in[2]), (long long)w->size[0]);
+  }
+  ea_conv v;
+  describe(c, &v);
+  if (v.h + 2 * v.pad < v.dilation * (v.kh - 1) + 1 || v.w + 2 * v.pad < v.dilation * (v.kw - 1) + 1)
+    return ea_call_fail(c, EA_ERR_SHAPE,
+                        "the kernel of weights %s does not fit into images %s padded by %d; pad "
+                        "more or use a smaller kernel", ea_shape_text(w), ea_shape_text(x),
+                        (int)v.pad);
+  int64_t size[4] = {v.n, v.oh, v.ow, v.o};
+  ea_call_output(c, 0, x->dtype, 4, size);
+  return EA_OK;
+}
+
+static int run(ea_call *c, const ea_conv *v, int pass) {
+  if (!use_portable() && v->dtype != EA_F64) {
+    int status = ea_conv_onednn(c, v, pass);
+    if (status <= 0) return status;
+  }
+  return ea_conv_portable(c, v, pass);
+}
+
+static int forward(ea_call *c) {
+  ea_conv v;
+  describe(c, &v);
+  return v.n ? run(c, &v, EA_CONV_FORWARD) : EA_OK;
+}
+
+/* ---- gradient of the bias: sums of the channels over all pixels -------------------------------- */
+
+enum { SUM_SHARDS = 16 };
+
+typedef struct channel_sum {
+  const void *g;
+  int dtype;
+  int64_t rows, channels;
+  double *partial; /* {SUM_SHARDS, channels} */
+} channel_sum;
+
+static void sum_shard(void *arg, int64_t shard) {
+  const channel_sum *s = arg;
+  int64_t begin = s->rows * shard / SUM_SHARDS, end = s->rows * (shard + 1) / SUM_SHARDS;
+  double *sum = s->partial + shard * s->channels;
+  for (int64_t k = 0; k < s->channels; k++) sum[k] = 0;
+  for (int64_t r = begin; r < end; r++) {
+    int64_t at = r * s->channels;
+    if (s->dtype == EA_F64)
+      for (int64_t k = 0; k < s->channels; k++) sum[k] += ((const double *)s->g)[at + k];
+    else if (s->dtype == EA_F32)
+      for (int64_t k = 0; k < s->channels; k++) sum[k] += ((const float *)s->g)[at + k];
+    else
+      for (int64_t k = 0; k < s->channels; k++)
+        sum[k] += ea_bf16_to_f32(((const uint16_t *)s->g)[at + k]);
+  }
+}
+
+static int backward_bias(ea_call *c, const ea_conv *v) {
+  const ea_tensor *g = c->gout[0];
+  channel_sum s = {ea_ptr(g), g->dtype, v->n * v->oh * v->ow, v->o, NULL};
+  s.partial = ea_call_scratch(c, (size_t)(SUM_SHARDS * v->o) * sizeof(double));
+  if (!s.partial) return EA_ERR_MEMORY;
+  ea_parallel(SUM_SHARDS, sum_shard, &s);
+  int add = c->accumulate >> 2 & 1;
+  for (int64_t k = 0; k < v->o; k++) {
+    double sum = 0;
+    for (int i = 0; i < SUM_SHARDS; i++) sum += s.partial[i * v->o + k];
+    if (g->dtype == EA_F64) ea_f64(c->gin[2])[k] = sum + (add ? ea_f64(c->gin[2])[k] : 0);
+    else ea_f32(c->gin[2])[k] = (float)sum + (add ? ea_f32(c->gin[2])[k] : 0);
+  }
+  return EA_OK;
+}
+
+static int backward(ea_call *c) {
+  ea_conv v;
+  describe(c, &v);
+  if (!v.n) {
+    for (int i = 1; i < 3; i++)
+      if (c->gin[i] && !(c->accumulate >> i & 1))
+        memset(ea_ptr(c->gin[i]), 0, (size_t)ea_tensor_bytes(c->gin[i]));
+    return EA_OK;
+  }
+  if (c->gin[0]) EA_TRY(run(c, &v, EA_CONV_DATA));
+  if (c->gin[1]) EA_TRY(run(c, &v, EA_CONV_WEIGHTS));
+  if (c->nin == 3 && c->gin[2]) EA_TRY(backward_bias(c, &v));
+  return EA_OK;
+}
+
+static double flops(const ea_call *c, int back) {
+  ea_conv v;
+  describe(c, &v);
+  double one = 2.0 * v.n * v.oh * v.ow * v.o * (v.c / v.groups) * v.kh * v.kw;
+  return back ? 2 * one : one;
+}
+
+const ea_op ea_op_conv2d = {
+    .name = "conv2d", .nin_least = 2, .nin_most = 3, .nout = 1,
+    .attrs = "stride:i=1 pad:i=0 groups:i=1 dilation:i=1",
+    .flags = EA_OP_ACCUMULATES, .need_in = 3,
+    .shape = shape, .forward = forward, .backward = backward, .flops = flops};

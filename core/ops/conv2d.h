@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * conv2d.h - what conv2d.c (the op) and its engines tell each other.
+ */
+#ifndef EA_CONV2D_H
+#define EA_CONV2D_H
+
+#include "op.h"
+
+typedef struct ea_conv {
+  int64_t dtype;                      /* of x and y */
+  int64_t n, h, w, c;                 /* x NHWC */
+  int64_t o, kh, kw;                  /* w {o, c/groups, kh, kw} */
+  int64_t oh, ow;                     /* y {n, oh, ow, o} */
+  int64_t stride, pad, groups, dilation;
+} ea_conv;
+
+enum { EA_CONV_FORWARD, EA_CONV_DATA, EA_CONV_WEIGHTS };
+/* Partial sums of the weight gradient; a property of the result, so it is the same everywhere. */
+enum { EA_CONV_WEIGHT_SHARDS = 4 };
+
+/* Each runs one pass of a call: y from x, w and bias; gin[0] from gout[0] and w; gin[1] from gout[0]
+ * and x. `accumulate` of the call holds. n > 0. The gradient of the bias is conv2d.c's. */
+int ea_conv_portable(ea_call *c, const ea_conv *v, int pass);
+/* Returns 1, having done nothing, where oneDNN has no fast kernel for this pass. */
+int ea_conv_onednn(ea_call *c, const ea_conv *v, int pass);
+
+/* "oneDNN 2.6.3", or NULL if this build has none. */
+const char *ea_conv_onednn_name(void);
+int ea_conv_onednn_has_bf16(void);
+
+#endif
