@@ -14,7 +14,7 @@ BASE_FLAGS := -std=gnu11 -fPIC -pthread -fvisibility=hidden -fno-math-errno -fno
 PKGS := luajit libpng libjpeg zlib libzip jansson openblas lapacke igraph
 CPPFLAGS += $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 LIBS := $(shell pkg-config --libs libpng libjpeg zlib libzip jansson openblas lapacke igraph 2>/dev/null) \
-  $(if $(filter 1,$(ONEDNN)),-ldnnl) -lm -pthread
+  $(if $(filter 1,$(ONEDNN)),-ldnnl -lgomp) -lm -pthread
 CLI_LIBS := $(shell pkg-config --libs luajit 2>/dev/null) -lreadline
 
 CORE_SRC := $(sort $(filter-out core/cli/%,$(wildcard core/*/*.c)))

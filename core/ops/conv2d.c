@@ -90,18 +90,18 @@ static int shape(ea_call *c) {
   return EA_OK;
 }
 
-static int run(ea_call *c, const ea_conv *v, int pass) {
+static int run(ea_call *c, const ea_conv *v, int pass, int dry) {
   if (!use_portable() && v->dtype != EA_F64) {
-    int status = ea_conv_onednn(c, v, pass);
+    int status = ea_conv_onednn(c, v, pass, dry);
     if (status <= 0) return status;
   }
-  return ea_conv_portable(c, v, pass);
+  return ea_conv_portable(c, v, pass, dry);
 }
 
 static int forward(ea_call *c) {
   ea_conv v;
   describe(c, &v);
-  return v.n ? run(c, &v, EA_CONV_FORWARD) : EA_OK;
+  return v.n ? run(c, &v, EA_CONV_FORWARD, 0) : EA_OK;
 }
 
 /* ---- gradient of the bias: sums of the channels over all pixels -------------------------------- */
@@ -157,10 +157,24 @@ static int backward(ea_call *c) {
         memset(ea_ptr(c->gin[i]), 0, (size_t)ea_tensor_bytes(c->gin[i]));
     return EA_OK;
   }
-  if (c->gin[0]) EA_TRY(run(c, &v, EA_CONV_DATA));
-  if (c->gin[1]) EA_TRY(run(c, &v, EA_CONV_WEIGHTS));
+  if (c->gin[0]) EA_TRY(run(c, &v, EA_CONV_DATA, 0));
+  if (c->gin[1]) EA_TRY(run(c, &v, EA_CONV_WEIGHTS, 0));
   if (c->nin == 3 && c->gin[2]) EA_TRY(backward_bias(c, &v));
   return EA_OK;
+}
+
+static int prepare(ea_call *c) {
+  ea_conv v;
+  describe(c, &v);
+  if (!v.n) return EA_OK;
+  EA_TRY(run(c, &v, EA_CONV_FORWARD, 1));
+  unsigned before = c->accumulate;
+  c->accumulate = ~0u; /* the most memory it may take */
+  int status = EA_OK;
+  if (c->needs_backward && c->gin[0]) status = run(c, &v, EA_CONV_DATA, 1);
+  if (c->needs_backward && c->gin[1] && !status) status = run(c, &v, EA_CONV_WEIGHTS, 1);
+  c->accumulate = before;
+  return status;
 }
 
 static double flops(const ea_call *c, int back) {
@@ -174,4 +188,4 @@ const ea_op ea_op_conv2d = {
     .name = "conv2d", .nin_least = 2, .nin_most = 3, .nout = 1,
     .attrs = "stride:i=1 pad:i=0 groups:i=1 dilation:i=1",
     .flags = EA_OP_ACCUMULATES, .need_in = 3,
-    .shape = shape, .forward = forward, .backward = backward, .flops = flops};
+    .shape = shape, .forward = forward, .backward = backward, .flops = flops, .prepare = prepare};

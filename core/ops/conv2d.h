@@ -19,10 +19,11 @@ enum { EA_CONV_FORWARD, EA_CONV_DATA, EA_CONV_WEIGHTS };
 enum { EA_CONV_WEIGHT_SHARDS = 4 };
 
 /* Each runs one pass of a call: y from x, w and bias; gin[0] from gout[0] and w; gin[1] from gout[0]
- * and x. `accumulate` of the call holds. n > 0. The gradient of the bias is conv2d.c's. */
-int ea_conv_portable(ea_call *c, const ea_conv *v, int pass);
+ * and x. `accumulate` of the call holds. n > 0. The gradient of the bias is conv2d.c's.
+ * dry: makes what the pass needs, primitives and scratch, and computes nothing. */
+int ea_conv_portable(ea_call *c, const ea_conv *v, int pass, int dry);
 /* Returns 1, having done nothing, where oneDNN has no fast kernel for this pass. */
-int ea_conv_onednn(ea_call *c, const ea_conv *v, int pass);
+int ea_conv_onednn(ea_call *c, const ea_conv *v, int pass, int dry);
 
 /* "oneDNN 2.6.3", or NULL if this build has none. */
 const char *ea_conv_onednn_name(void);

@@ -326,8 +326,8 @@ static void add_partials(void *arg, int64_t begin, int64_t end) {
   }
 }
 
-/* Runs `shards` executions of p from image `first` on. */
-static int run_plan(ea_call *c, const ea_conv *v, plan *p, int64_t first, int64_t shards) {
+/* Runs `shards` executions of p from image `first` on; dry: only gets the memory for it. */
+static int run_plan(ea_call *c, const ea_conv *v, plan *p, int64_t first, int64_t shards, int dry) {
   int weights_pass = p->pass == EA_CONV_WEIGHTS;
   size_t e = (size_t)ea_dtype_size((int)v->dtype);
   size_t x_image = (size_t)(v->h * v->w * v->c) * e, y_image = (size_t)(v->oh * v->ow * v->o) * e;
@@ -349,6 +349,7 @@ static int run_plan(ea_call *c, const ea_conv *v, plan *p, int64_t first, int64_
   j.weights = memory;
   j.thread = memory + packed + plain;
   DNNL_TRY(c, "make memory objects", prepare(&j));
+  if (dry) return EA_OK;
   if (!weights_pass) DNNL_TRY(c, "reorder the weights", reorder(&j, ea_ptr(c->in[1]), j.weights));
   ea_parallel(shards, run_shard, &j);
   DNNL_TRY(c, "run a convolution", j.status);
@@ -362,7 +363,7 @@ static int run_plan(ea_call *c, const ea_conv *v, plan *p, int64_t first, int64_
   return EA_OK;
 }
 
-int ea_conv_onednn(ea_call *c, const ea_conv *v, int pass) {
+int ea_conv_onednn(ea_call *c, const ea_conv *v, int pass, int dry) {
   if (v->dtype == EA_BF16 && !ea_conv_onednn_has_bf16()) return 1;
   one_thread();
   int64_t image = (v->h * v->w * v->c + v->oh * v->ow * v->o) * ea_dtype_size((int)v->dtype);
@@ -374,16 +375,16 @@ int ea_conv_onednn(ea_call *c, const ea_conv *v, int pass) {
   EA_TRY(find_plan(c, v, n, pass, &p));
   if (rest) EA_TRY(find_plan(c, v, rest, pass, &last));
   if (!p->fast || (last && !last->fast)) return 1;
-  EA_TRY(run_plan(c, v, p, 0, whole));
-  return last ? run_plan(c, v, last, whole * n, 1) : EA_OK;
+  EA_TRY(run_plan(c, v, p, 0, whole, dry));
+  return last ? run_plan(c, v, last, whole * n, 1, dry) : EA_OK;
 }
 
 #else
 
 const char *ea_conv_onednn_name(void) { return NULL; }
 int ea_conv_onednn_has_bf16(void) { return 0; }
-int ea_conv_onednn(ea_call *c, const ea_conv *v, int pass) {
-  (void)c, (void)v, (void)pass;
+int ea_conv_onednn(ea_call *c, const ea_conv *v, int pass, int dry) {
+  (void)c, (void)v, (void)pass, (void)dry;
   return 1;
 }
 

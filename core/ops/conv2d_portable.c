@@ -131,7 +131,7 @@ static void weight_shard(void *arg, int64_t shard) {
     run_image(j, n, dw);
 }
 
-int ea_conv_portable(ea_call *c, const ea_conv *v, int pass) {
+int ea_conv_portable(ea_call *c, const ea_conv *v, int pass, int dry) {
   job j = {.call = c, .v = v, .pass = pass, .f64 = v->dtype == EA_F64, .bf16 = v->dtype == EA_BF16};
   j.e = j.f64 ? 8 : 4;
   j.cg = v->c / v->groups;
@@ -150,6 +150,7 @@ int ea_conv_portable(ea_call *c, const ea_conv *v, int pass) {
   weights = (weights + 63) / 64 * 64;
   j.w = j.partial = ea_call_scratch(c, weights + j.thread_bytes * (size_t)ea_threads());
   if (!j.w) return EA_ERR_MEMORY;
+  if (dry) return EA_OK;
   j.thread = j.w + weights;
   if (pass != EA_CONV_WEIGHTS) {
     pack_weights(&j, ea_ptr(c->in[1]), j.w, 0, 0);
