@@ -1,0 +1,174 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- edgeai.ffi - the one door between Lua and libedgeai: declarations, checked calls, ownership.
+--
+-- Native memory is invisible to Lua's collector, so own() watches the core's byte count and collects
+-- when it has grown past a budget.
+
+local ffi = require "ffi"
+local cdef = require "edgeai.cdef"
+local text = require "edgeai.text"
+
+local F = {}
+
+ffi.cdef(cdef.text)
+
+--- The library's functions: in this program, or in libedgeai.so under plain luajit.
+local function library()
+  local inside = pcall(function() return ffi.C.ea_abi end)
+  if inside then return ffi.C end
+  local ok, lib = pcall(ffi.load, cdef.library)
+  if not ok then
+    error(("edgeai: cannot load %s: %s; run `make install` or set LD_LIBRARY_PATH"):format(
+      cdef.library, lib), 0)
+  end
+  return lib
+end
+
+local C = library()
+F.C = C
+if C.ea_abi() ~= cdef.abi then
+  error(("edgeai: libedgeai has ABI %d, its Lua files expect %d; install both from one version")
+    :format(C.ea_abi(), cdef.abi), 0)
+end
+
+-- ---- errors ------------------------------------------------------------------------------------
+
+--- Is this chunk one of edgeai's own Lua files? Errors are raised at the first frame that is not.
+local function is_internal(source)
+  return source:find("^@edgeai/") ~= nil or source:find("/edgeai/[%w_/]+%.lua$") ~= nil
+    or source:find("/edgeai%.lua$") ~= nil
+end
+
+--- Raises "FILE:LINE: sentence" at the caller's line outside edgeai's own files.
+function F.raise(format, ...)
+  local sentence = select("#", ...) > 0 and format:format(...) or format
+  local level = 2
+  while true do
+    local info = debug.getinfo(level, "Sl")
+    if not info then break end
+    if info.what ~= "C" and info.currentline > 0 and not is_internal(info.source) then
+      error(("%s:%d: %s"):format(info.short_src, info.currentline, sentence), 0)
+    end
+    level = level + 1
+  end
+  error(sentence, 0)
+end
+
+--- Raises the core's sentence if `status` is negative; returns the status otherwise.
+function F.check(status)
+  if status < 0 then F.raise("%s", ffi.string(C.ea_error())) end
+  return status
+end
+
+--- `given` with `defaults` filled in; a key that is not in `defaults` is refused by name.
+-- A default of F.none means: optional, without a value.
+F.none = setmetatable({}, { __tostring = function() return "none" end })
+function F.options(given, defaults, where)
+  if given ~= nil and type(given) ~= "table" then
+    F.raise("%s: expected a table of options, got a %s", where, type(given))
+  end
+  local out = {}
+  for key, value in pairs(defaults) do
+    if value ~= F.none then out[key] = value end
+  end
+  for key, value in pairs(given or {}) do
+    if defaults[key] == nil then
+      F.raise("%s: there is no option '%s'%s", where, tostring(key),
+        text.suggest(tostring(key), text.keys(defaults)))
+    end
+    out[key] = value
+  end
+  return out
+end
+
+-- ---- ownership ---------------------------------------------------------------------------------
+
+local tensor_type = ffi.typeof("ea_tensor *")
+local out_type = ffi.typeof("ea_tensor *[4]")
+local sizes_type = ffi.typeof("int64_t[?]")
+
+function F.is_tensor(x)
+  return type(x) == "cdata" and ffi.istype(tensor_type, x)
+end
+
+--- Raises unless x is a tensor; returns it.
+function F.need_tensor(x, where)
+  if F.is_tensor(x) then return x end
+  F.raise("%s: expected a tensor, got a %s", where, type(x))
+end
+
+local budget = 256 * 2 ^ 20
+local limit = budget
+local scope -- list of the tensors made in the innermost ea.scope, or nil
+
+--- Takes over one reference: the collector gives it back.
+function F.own(pointer)
+  local t = ffi.gc(pointer, C.ea_tensor_release)
+  if scope then scope[#scope + 1] = t end
+  if tonumber(C.ea_memory_live()) > limit then
+    collectgarbage()
+    limit = tonumber(C.ea_memory_live()) + budget
+  end
+  return t
+end
+
+--- A borrowed tensor (may be NULL) as one that Lua owns a reference of; NULL gives nil.
+function F.share(pointer)
+  if pointer == nil then return nil end
+  return F.own(C.ea_tensor_retain(pointer))
+end
+
+--- Gives the reference back now; the tensor must not be used any more.
+function F.drop(t)
+  ffi.gc(t, nil)
+  C.ea_tensor_release(t)
+end
+
+function F.set_scope(list)
+  local outer = scope
+  scope = list
+  return outer
+end
+
+--- Room for the tensors an ea_* function hands out.
+function F.out() return out_type() end
+
+--- A Lua list of numbers as int64_t[n], n.
+function F.sizes(list)
+  local n = #list
+  local sizes = sizes_type(math.max(n, 1))
+  for i = 1, n do
+    local v = list[i]
+    if type(v) ~= "number" or v % 1 ~= 0 then
+      F.raise("a size must be a whole number, got %s", tostring(v))
+    end
+    sizes[i - 1] = v
+  end
+  return sizes, n
+end
+
+-- ---- element types -----------------------------------------------------------------------------
+
+F.dtypes = { f32 = 0, f64 = 1, bf16 = 2, i32 = 3, u8 = 4, i8 = 5 }
+F.dtype_names = { [0] = "f32", "f64", "bf16", "i32", "u8", "i8" }
+F.ctypes = { f32 = ffi.typeof("float *"), f64 = ffi.typeof("double *"),
+  bf16 = ffi.typeof("uint16_t *"), i32 = ffi.typeof("int32_t *"), u8 = ffi.typeof("uint8_t *"),
+  i8 = ffi.typeof("int8_t *") }
+
+function F.dtype(name, where)
+  local number = F.dtypes[name or "f32"]
+  if not number then
+    F.raise("%s: there is no element type '%s'; there are f32, f64, bf16, i32, u8 and i8", where,
+      tostring(name))
+  end
+  return number
+end
+
+--- Pointer to the first element, typed (bf16 as uint16_t). Valid while t lives; t is contiguous.
+function F.data(t)
+  local p = C.ea_tensor_data(t)
+  if p == nil then F.raise("this tensor has no values yet: it is being captured into a graph") end
+  return ffi.cast(F.ctypes[F.dtype_names[C.ea_tensor_dtype(t)]], p)
+end
+
+return F
