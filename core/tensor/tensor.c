@@ -192,7 +192,7 @@ static int element(const ea_tensor *t, const int64_t *index, int64_t *at) {
 }
 
 int ea_tensor_get(const ea_tensor *t, const int64_t *index, double *out) {
-  int64_t o;
+  int64_t o = 0;
   EA_TRY(element(t, index, &o));
   switch (t->dtype) {
     case EA_F32: *out = ea_f32(t)[o]; break;
@@ -206,7 +206,7 @@ int ea_tensor_get(const ea_tensor *t, const int64_t *index, double *out) {
 }
 
 int ea_tensor_set(ea_tensor *t, const int64_t *index, double value) {
-  int64_t o;
+  int64_t o = 0;
   EA_TRY(element(t, index, &o));
   ea_tensor one = *t;
   one.ndim = 0;

@@ -176,8 +176,7 @@ function methods.tolist(t)
     return list
   end
   local list = walk(1)
-  F.drop(wide:clone()) -- keeps `wide` alive until the walk is over
-  return list
+  return wide and list -- `p` is good as long as `wide` lives
 end
 
 --- "{2, 3} f32"
