@@ -57,7 +57,11 @@ static igraph_error_t on_poll(void *data) {
   (void)data;
   if (ea_interrupt_pending() && ea_interrupt_check() < 0) watch.interrupted = 1;
   else if (++watch.passes > watch.most_passes || ea_clock() > watch.until) watch.overrun = 1;
-  return watch.overrun || watch.interrupted ? IGRAPH_INTERRUPTED : IGRAPH_SUCCESS;
+  if (!watch.overrun && !watch.interrupted) return IGRAPH_SUCCESS;
+  /* Now, while the frames live that own what is on the clean-up stack: igraph returns from them
+   * without cleaning up, and on_error would find dangling entries. */
+  IGRAPH_FINALLY_FREE();
+  return IGRAPH_INTERRUPTED;
 }
 
 typedef igraph_error_t (*body_fn)(void *arg);
