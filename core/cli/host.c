@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * host.c - signals that also stop Lua code, and the line editor.
  */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/select.h>
 #include <unistd.h>
 
 #include <lauxlib.h>
@@ -42,7 +44,7 @@ static int catch_signals(lua_State *L)
   main_state = L;
   if (ea_signal_install() < 0) return luaL_error(L, "%s", ea_error());
   for (int i = 0; i < 2; i++) {
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = 0};
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     sigemptyset(&action.sa_mask);
     sigaction(numbers[i], &action, &core_action[i]);
   }
@@ -51,12 +53,42 @@ static int catch_signals(lua_State *L)
 
 /* ---- lines ----------------------------------------------------------------------------------- */
 
+static char *finished_line;
+static int line_is_finished;
+
+static void on_line(char *line)
+{
+  finished_line = line;
+  line_is_finished = 1;
+  rl_callback_handler_remove(); /* puts the terminal back */
+}
+
+/* readline(prompt): a line without its end; nil at the end of the input; false after a signal. */
 static int read_line(lua_State *L)
 {
-  char *line = readline(luaL_checkstring(L, 1));
-  if (line) lua_pushstring(L, line);
+  const char *prompt = luaL_checkstring(L, 1);
+  line_is_finished = 0;
+  rl_catch_signals = 0;
+  rl_callback_handler_install(prompt, on_line);
+  while (!line_is_finished) {
+    fd_set input;
+    FD_ZERO(&input);
+    FD_SET(STDIN_FILENO, &input);
+    int ready = select(STDIN_FILENO + 1, &input, NULL, NULL, NULL);
+    if (ready > 0) {
+      rl_callback_read_char();
+    } else if (ready < 0 && (errno != EINTR || ea_interrupt_pending())) {
+      rl_callback_handler_remove();
+      rl_free_line_state();
+      rl_replace_line("", 0);
+      fputs("\n", stdout);
+      lua_pushboolean(L, 0);
+      return 1;
+    }
+  }
+  if (finished_line) lua_pushstring(L, finished_line);
   else lua_pushnil(L);
-  free(line);
+  free(finished_line);
   return 1;
 }
 

@@ -8,7 +8,7 @@
 
 /* Puts the module "edgeai.cli.host" into package.preload. Its functions:
  *   catch_signals()        SIGINT and SIGTERM interrupt the core and, if it is running, Lua code
- *   readline(prompt)       a line without its end, or nil at the end of the input
+ *   readline(prompt)       a line without its end; nil at the end of the input, false on Ctrl-C
  *   history_load(path), history_add(line), history_save(path)
  */
 void ea_host_open(lua_State *L);

@@ -3,10 +3,9 @@
  *
  * Everything a user sees is Lua (lua/edgeai/cli). This file only
  *   - adds a searcher for the embedded files (or for $EDGEAI_LUA, while developing them);
- *   - lets a first Ctrl-C or SIGTERM also stop Lua code that calls nothing of the core;
+ *   - offers edgeai.cli.host (signals, the line editor) to it;
  *   - hands over the arguments and returns the exit code.
  */
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,1 +1,66 @@
-return { usage = "info", summary = "later", run = function() return 1 end }
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- edgeai info MODEL - what is in a safetensors file: metadata, architecture, tensors.
+
+local ffi = require "ffi"
+local options = require "edgeai.cli.options"
+
+local command = {
+  usage = "info MODEL",
+  summary = "metadata, architecture and parameters of a safetensors file",
+  options = {},
+}
+
+-- Running statistics and counters are stored with the parameters but are not learned.
+local buffers = { running_mean = true, running_var = true, num_batches_tracked = true }
+
+local function shape(F, tensor)
+  local sizes = {}
+  for d = 0, F.C.ea_tensor_ndim(tensor) - 1 do
+    sizes[#sizes + 1] = tostring(tonumber(F.C.ea_tensor_size(tensor, d)))
+  end
+  return #sizes == 0 and "scalar" or table.concat(sizes, " x ")
+end
+
+local function bytes_text(bytes)
+  if bytes >= 1048576 then return ("%.2f MiB"):format(bytes / 1048576) end
+  if bytes >= 1024 then return ("%.1f KiB"):format(bytes / 1024) end
+  return ("%d bytes"):format(bytes)
+end
+
+local function print_metadata(F, archive)
+  local count = F.C.ea_archive_meta_count(archive)
+  if count > 0 then print("metadata") end
+  for i = 0, count - 1 do
+    local key = ffi.string(F.C.ea_archive_meta_key(archive, i))
+    local value = ffi.string(F.C.ea_archive_meta_value(archive, i))
+    if key == "edgeai.arch" then key = "architecture" end
+    if #value > 400 then value = ("%s... (%d characters)"):format(value:sub(1, 400), #value) end
+    print(("  %-16s %s"):format(key, value))
+  end
+end
+
+function command.run(_, operands)
+  if #operands ~= 1 then options.fail(command, "info takes one file; it got %d", #operands) end
+  local F, tables = require "edgeai.ffi", require "edgeai.table"
+  local out = ffi.new("ea_archive *[1]")
+  F.check(F.C.ea_safetensors_load(operands[1], out))
+  local archive = ffi.gc(out[0], F.C.ea_archive_free)
+  local rows, values, learned, bytes = {}, 0, 0, 0
+  for i = 0, F.C.ea_archive_count(archive) - 1 do
+    local name = ffi.string(F.C.ea_archive_name(archive, i))
+    local tensor = F.C.ea_archive_tensor(archive, i)
+    local count = tonumber(F.C.ea_tensor_count(tensor))
+    values, bytes = values + count, bytes + tonumber(F.C.ea_tensor_bytes(tensor))
+    if not buffers[name:match("[^.]*$")] then learned = learned + count end
+    rows[#rows + 1] = { name, ffi.string(F.C.ea_dtype_name(F.C.ea_tensor_dtype(tensor))),
+      shape(F, tensor), tables.number(count) }
+  end
+  print_metadata(F, archive)
+  print(tables.format({ "tensor", "type", "shape", "values" }, rows,
+    { align = { "left", "left", "left", "right" } }))
+  print(("%d tensors, %s values (%s); %s parameters without running statistics"):format(#rows,
+    tables.number(values), bytes_text(bytes), tables.number(learned)))
+  return 0
+end
+
+return command

@@ -59,6 +59,7 @@ local function report(busted, verbose)
     if type(message) ~= "string" then
       message = message == nil and "nil error" or require("pl.pretty").write(message)
     end
+    if message:sub(1, #where) == where then message = message:sub(#where + 1) end
     print(("FAILED %s%s\n  %s"):format(where, full_name(element), message:gsub("\n", "\n  ")))
   end
 
@@ -72,7 +73,7 @@ local function report(busted, verbose)
   busted.subscribe({ "failure" }, failure)
   busted.subscribe({ "error" }, failure)
   busted.subscribe({ "pending" }, function(_, _, message)
-    reason = type(message) == "string" and message or nil
+    reason = type(message) == "string" and message:gsub("^[^%s:]+:%d+: ", "") or nil
     return nil, true
   end)
   busted.subscribe({ "test", "start" }, function()
@@ -126,7 +127,7 @@ function command.run(given, operands)
   busted.register("file", "file", {})
   local counts = report(busted, given.verbose)
   if given.filter then filter_names(busted, given.filter) end
-  rawset(_G, "ea", require "edgeai")
+  setup.globals()
   require("edgeai.cli.host").catch_signals()
   if given["gc-stress"] then
     collectgarbage("setpause", 1)
