@@ -16,6 +16,7 @@
 int ea_reduce_axes(const ea_call *c, int first, unsigned *mask) {
   int ndim = c->in[0]->ndim;
   unsigned bits = 0;
+  *mask = 0;
   for (int k = first; k < c->nattr; k++) {
     int axis;
     EA_TRY(ea_call_axis(c, c->attr[k], ndim, &axis));
@@ -46,8 +47,7 @@ int64_t ea_reduce_length(const ea_tensor *x, unsigned mask) {
 }
 
 void ea_reduce_expr(const ea_call *c, ea_expr *e, ea_kernel f32, ea_kernel f64) {
-  const ea_tensor *x = c->gin[0] ? c->gin[0] : c->in[0]; /* in[0] may be gone in backward */
-  ea_expr_init(e, x->ndim, x->size, f32, f64);
+  ea_expr_init(e, c->in[0]->ndim, c->in[0]->size, f32, f64);
 }
 
 /* ---- sum, mean -------------------------------------------------------------------------------- */
@@ -153,7 +153,7 @@ static int min_forward(ea_call *c) { return extreme_forward(c, EA_FOLD_MIN); }
 /* ---- norm ------------------------------------------------------------------------------------- */
 
 EA_KERNEL(squared, x[i] * x[i])
-EA_KERNEL(root, sqrt(x[i] + p))
+EA_KERNEL_OF(root, double, sqrt(x[i] + p))
 EA_KERNEL(norm_dx, y[i] == 0 ? 0 : g[i] * x[i] / y[i])
 
 static int norm_shape(ea_call *c) {
@@ -173,7 +173,7 @@ static int norm_forward(ea_call *c) {
   ea_expr e;
   ea_reduce_expr(c, &e, squared_f32, squared_f64);
   ea_expr_tensor(&e, 0, c->in[0]);
-  return ea_fold_store(c, &e, mask, EA_FOLD_SUM, root_f64, attr, ea_ptr(c->out[0]),
+  return ea_fold_store(c, &e, mask, EA_FOLD_SUM, root, attr, ea_ptr(c->out[0]),
                        c->out[0]->dtype, 0);
 }
 

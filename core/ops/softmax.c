@@ -7,7 +7,7 @@
  */
 #include "reduce.h"
 
-#include <math.h>
+#include <tgmath.h>
 
 EA_KERNEL(shifted_exp, exp(x[i] - y[i]))
 EA_KERNEL(difference, x[i] - y[i])
@@ -87,8 +87,8 @@ const ea_op ea_op_logsumexp = {
 
 static int softmax_mask(const ea_call *c, unsigned *mask) {
   int axis;
-  const ea_tensor *like = c->gin[0] ? c->gin[0] : c->in[0];
-  EA_TRY(ea_call_axis(c, c->attr[0], like->ndim, &axis));
+  *mask = 0;
+  EA_TRY(ea_call_axis(c, c->attr[0], c->in[0]->ndim, &axis));
   *mask = 1u << axis;
   return EA_OK;
 }
