@@ -49,10 +49,11 @@ $(BUILD)/edgeai: $(CLI_OBJ) $(BUILD)/libedgeai.a
 define cdef
 @mkdir -p $(dir $(2))
 { printf 'return { library = "%s", abi = 1, text = [==[\n' '$(1)' && \
-  $(CC) -E -P -DEA_FFI core/edgeai.h && echo ']==] }'; } > $(2).tmp && mv $(2).tmp $(2)
+  $(CC) -E -P -DEA_FFI core/edgeai.h | sed -f core/cli/handles.sed && \
+  echo ']==] }'; } > $(2).tmp && mv $(2).tmp $(2)
 endef
 
-$(BUILD)/lua/edgeai/cdef.lua: core/edgeai.h Makefile
+$(BUILD)/lua/edgeai/cdef.lua: core/edgeai.h core/cli/handles.sed Makefile
 	$(call cdef,libedgeai.so.$(ABI),$@)
 
 # Changes when a Lua file appears or goes.

@@ -43,13 +43,13 @@ local function record(handle, fn, specs)
   local inputs = {}
   for i, spec in ipairs(specs) do inputs[i] = add_input(handle, spec) end
   local outputs = { fn(unpack(inputs)) }
-  local list = ffi.new("ea_tensor *[?]", math.max(#outputs, 1))
+  local list = ffi.new("ea_ref[?]", math.max(#outputs, 1))
   for i, t in ipairs(outputs) do
     list[i - 1] = F.need_tensor(t, "capture: result " .. i .. " of the function")
   end
   local first = outputs[1]
   local is_loss = first and first:numel() == 1 and first.requires_grad
-  F.check(C.ea_graph_end(handle, #outputs, list, is_loss and first or nil))
+  F.check(C.ea_graph_end(handle, #outputs, list, is_loss and first or F.null))
   return inputs, outputs
 end
 

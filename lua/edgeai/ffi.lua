@@ -83,9 +83,12 @@ end
 
 -- ---- ownership ---------------------------------------------------------------------------------
 
-local tensor_type = ffi.typeof("ea_tensor *")
-local out_type = ffi.typeof("ea_tensor *[4]")
+local tensor_type = ffi.typeof("ea_ref") -- the pointer wrapped: see core/cli/handles.sed
+local out_type = ffi.typeof("ea_ref[4]")
 local sizes_type = ffi.typeof("int64_t[?]")
+
+--- What to pass where C takes NULL for a tensor.
+F.null = tensor_type()
 
 function F.is_tensor(x)
   return type(x) == "cdata" and ffi.istype(tensor_type, x)
@@ -101,9 +104,9 @@ local budget = 256 * 2 ^ 20
 local limit = budget
 local scope -- list of the tensors made in the innermost ea.scope, or nil
 
---- Takes over one reference: the collector gives it back.
-function F.own(pointer)
-  local t = ffi.gc(pointer, C.ea_tensor_release)
+--- Takes over one reference (such as out[0]): the collector gives it back.
+function F.own(ref)
+  local t = ffi.gc(tensor_type(ref.p), C.ea_tensor_release)
   if scope then scope[#scope + 1] = t end
   if tonumber(C.ea_memory_live()) > limit then
     collectgarbage()
@@ -113,9 +116,9 @@ function F.own(pointer)
 end
 
 --- A borrowed tensor (may be NULL) as one that Lua owns a reference of; NULL gives nil.
-function F.share(pointer)
-  if pointer == nil then return nil end
-  return F.own(C.ea_tensor_retain(pointer))
+function F.share(ref)
+  if ref.p == nil then return nil end
+  return F.own(C.ea_tensor_retain(ref))
 end
 
 --- Gives the reference back now; the tensor must not be used any more.

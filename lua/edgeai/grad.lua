@@ -28,10 +28,10 @@ local function leave(outer, list, ok, ...)
   local kept = {}
   for i = 1, select("#", ...) do
     local x = (select(i, ...))
-    if F.is_tensor(x) then kept[tonumber(ffi.cast("intptr_t", x))] = true end
+    if F.is_tensor(x) then kept[tonumber(ffi.cast("intptr_t", x.p))] = true end
   end
   for _, t in ipairs(list) do
-    if not kept[tonumber(ffi.cast("intptr_t", t))] then
+    if not kept[tonumber(ffi.cast("intptr_t", t.p))] then
       F.drop(t)
     elseif outer then
       outer[#outer + 1] = t
@@ -51,7 +51,7 @@ end
 
 local contexts = {} -- id -> { op, ctx, nin, nout }
 local last_id = 0
-local in_buffer, out_buffer = ffi.new("ea_tensor *[16]"), ffi.new("ea_tensor *[4]")
+local in_buffer, out_buffer = ffi.new("ea_ref[16]"), ffi.new("ea_ref[4]")
 
 local function forget_contexts()
   while true do
@@ -129,7 +129,7 @@ end
 -- shape. The tape below t is freed.
 function grad.backward(t, gradient)
   local run = ffi.new("ea_backward_run *[1]")
-  local status = F.check(C.ea_backward(t, gradient, run))
+  local status = F.check(C.ea_backward(t, gradient or F.null, run))
   while status > 0 do
     local c = contexts[status]
     local gouts = {}
@@ -157,7 +157,7 @@ end
 --- For captured graphs: does the work of the custom node that graph g waits at.
 function grad.serve_graph(g, id, backward)
   local c = contexts[id]
-  local slot = ffi.new("ea_tensor *[1]")
+  local slot = ffi.new("ea_ref[1]")
   local function borrowed(what, i)
     F.check(C.ea_graph_custom_tensor(g, what, i - 1, slot))
     return F.share(slot[0])

@@ -11,7 +11,7 @@ local text = require "edgeai.text"
 
 local C = F.C
 local MAX_IN, MAX_ATTR = 16, 24
-local inputs_buffer = ffi.new("ea_tensor *[?]", MAX_IN)
+local inputs_buffer = ffi.new("ea_ref[?]", MAX_IN)
 local attrs_buffer = ffi.new("double[?]", MAX_ATTR)
 
 --- {name, kind, default or nil} of each attribute in a schema, and the list attribute apart.

@@ -354,11 +354,11 @@ end
 --- Sets the gradient to zeros (it stays where it is).
 function methods.zero_grad(t)
   local g = C.ea_tensor_grad(t)
-  if g ~= nil then F.check(C.ea_tensor_fill(g, 0)) end
+  if g.p ~= nil then F.check(C.ea_tensor_fill(g, 0)) end
   return t
 end
 function methods.set_grad(t, grad)
-  F.check(C.ea_tensor_set_grad(t, grad))
+  F.check(C.ea_tensor_set_grad(t, grad or F.null))
   return t
 end
 --- Gradients of every leaf below, added into its .grad. See edgeai.grad.
@@ -428,10 +428,11 @@ local meta = {
     return functions.pow(a, b)
   end,
   __unm = function(a) return scaled(a, -1, 0) end,
+  __eq = function(a, b) return F.is_tensor(a) and F.is_tensor(b) and a.p == b.p end,
   __len = function(t) return C.ea_tensor_ndim(t) > 0 and tonumber(C.ea_tensor_size(t, 0)) or 1 end,
   __tostring = function(t) return require("edgeai.format").tensor(t) end,
 }
-ffi.metatype("ea_tensor", meta)
+ffi.metatype("ea_ref", meta)
 
 tensor.methods = methods
 return tensor
