@@ -125,6 +125,7 @@ end
 function F.drop(t)
   ffi.gc(t, nil)
   C.ea_tensor_release(t)
+  t.p = nil -- a scope may still list it
 end
 
 function F.set_scope(list)

@@ -1,0 +1,128 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- edgeai.data - images with labels, in splits for training, choosing and testing.
+--
+--   local d = ea.data.load("cifar10", { val = 0.1, seed = 1 })
+--   d.train, d.val, d.test      splits (edgeai.data.split); test is read when first asked for:
+--                               evaluate on it once, at the end, and choose by val
+--   d.name, d.classes, d.names, d.shape { h, w, c },
+--   d.mean, d.std               of the training images, for each channel, in units of [0,1]
+--
+-- A source is a table: name, title, folder (below a root, see place.lua), files ({ name, part,
+-- bytes }), read(source, dir, part) -> images, labels [, index], classes, names, shape, counts,
+-- mean, std, and for fetch and verify: url, md5, megabytes, sums. To add one, write its file and
+-- register it.
+
+local F = require "edgeai.ffi"
+local place = require "edgeai.data.place"
+local raw = require "edgeai.data.raw"
+local new_split = require "edgeai.data.split"
+local text = require "edgeai.text"
+
+local data = {}
+
+local sources, order = {}, {}
+
+--- Adds a source under its name.
+function data.register(source)
+  if not sources[source.name] then order[#order + 1] = source.name end
+  sources[source.name] = source
+end
+
+for _, name in ipairs { "cifar10", "cifar100", "fashion_mnist", "mnist" } do
+  data.register(require("edgeai.data." .. name))
+end
+
+--- Names of the registered sources, in order.
+function data.names()
+  local names = {}
+  for i, name in ipairs(order) do names[i] = name end
+  return names
+end
+
+local function find(name)
+  if type(name) ~= "string" then F.raise("data: a name is needed, got %s", type(name)) end
+  return sources[name] or F.raise("data: there is no data set '%s'%s (known: %s; a path with a / "
+    .. "is a folder of images)", name, text.suggest(name, order), text.list(order, "and"))
+end
+
+local DEFAULTS = { val = 0.1, seed = 1, root = F.none }
+local FOLDER =
+  { val = 0.1, seed = 1, root = F.none, size = F.none, channels = 3, test = 0.1 }
+
+--- Opens a source: itself, and the folder its files are in.
+local function open(name, given)
+  if type(name) == "string" and (name == "folder" or name:find("/", 1, true)) then
+    local options = F.options(given, FOLDER, "data.load")
+    local root = options.root or (name ~= "folder" and name)
+      or F.raise("data: load(\"folder\", { root = PATH }) needs the path")
+    return require "edgeai.data.folder"(root, options), nil, options
+  end
+  local source = find(name)
+  local options = F.options(given, DEFAULTS, "data.load")
+  local dir, state = place.find(source, options.root)
+  if state ~= "ready" then F.raise("%s", dir) end
+  return source, dir, options
+end
+
+--- Loads a data set by name, or a folder of images by its path (anything with a "/"; folder.lua).
+-- options: val = 0.1 (fraction, or number of images, of the training images to hold back, the same
+-- share of every class; 0 or false: none), seed = 1 (which ones), root (look in this folder only).
+-- Folders also take size = { height, width }, channels = 3 and test = 0.1.
+function data.load(name, given)
+  local source, dir, options = open(name, given or {})
+  local images, labels, index = source:read(dir, "train")
+  local size = raw.size(images)
+  local set = {
+    name = source.name,
+    classes = source.classes,
+    names = source.names,
+    shape = { size[2], size[3], size[4] },
+    mean = source.mean,
+    std = source.std,
+  }
+  if not set.mean then set.mean, set.std = require("edgeai.data.stats").of(images, index) end
+  local train, val = index, nil
+  if options.val and options.val ~= 0 then
+    train, val = require("edgeai.data.splits").stratified(labels, source.classes, options.val,
+      options.seed, "validation", index)
+  end
+  set.train = new_split(set, "train", images, labels, train)
+  set.val = val and new_split(set, "val", images, labels, val)
+  return setmetatable(set, {
+    __index = function(self, key)
+      if key ~= "test" then return nil end
+      local test = new_split(self, "test", source:read(dir, "test"))
+      rawset(self, "test", test)
+      return test
+    end,
+    __tostring = function(self)
+      return ("%s: %d classes of %dx%dx%d; %d to train on, %d to choose by"):format(self.name,
+        self.classes, self.shape[1], self.shape[2], self.shape[3], self.train.count,
+        self.val and self.val.count or 0)
+    end,
+  })
+end
+
+--- What is known and where it is: a list of { name, title, state = "ready" | "damaged" |
+-- "missing", where = folder or nil, problem = sentence or nil, train, test, classes, shape }.
+function data.list()
+  local rows = {}
+  for i, name in ipairs(order) do
+    local source = sources[name]
+    local where, state = place.find(source)
+    rows[i] = {
+      name = name, title = source.title, state = state, classes = source.classes,
+      shape = source.shape, train = source.counts.train, test = source.counts.test,
+      where = state == "ready" and where or nil, problem = state ~= "ready" and where or nil,
+    }
+  end
+  return rows
+end
+
+--- Downloads a data set unless it is there; returns its folder. See fetch.lua.
+function data.fetch(name, options) return require "edgeai.data.fetch"(find(name), options) end
+
+--- Reads and checks a whole data set; see verify.lua.
+function data.verify(name, root) return require "edgeai.data.verify"(find(name), root) end
+
+return data
