@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * lanes.h - sixteen numbers at a time: f32 values out of and into f32 or bf16 memory. GCC's vector
+ * extension maps them to whatever the CPU has. Everything is inlined, so that a constant dtype
+ * costs nothing.
+ */
+#ifndef EA_LANES_H
+#define EA_LANES_H
+
+#include "../tensor/tensor.h"
+
+#pragma GCC diagnostic ignored "-Wpsabi" /* all inlined: no such value crosses a call */
+
+enum { EA_LANES = 16 };
+typedef float ea_lanes __attribute__((vector_size(64)));
+typedef uint32_t ea_lanes_bits __attribute__((vector_size(64)));
+typedef uint16_t ea_lanes_half __attribute__((vector_size(32)));
+
+#define EA_INLINE static inline __attribute__((always_inline))
+
+/* Elements i..i+n-1 (n <= 16, the rest 0) of f32 or bf16 memory. */
+EA_INLINE ea_lanes ea_lanes_load(const void *from, int dtype, int64_t i, int n) {
+  if (dtype == EA_F32) {
+    ea_lanes v = {0};
+    memcpy(&v, (const float *)from + i, (size_t)n * 4);
+    return v;
+  }
+  ea_lanes_half h = {0};
+  memcpy(&h, (const uint16_t *)from + i, (size_t)n * 2);
+  return (ea_lanes)(__builtin_convertvector(h, ea_lanes_bits) << 16);
+}
+
+/* Rounds half to even, as ea_f32_to_bf16. */
+EA_INLINE void ea_lanes_store(void *to, int dtype, int64_t i, int n, ea_lanes v) {
+  if (dtype == EA_F32) {
+    memcpy((float *)to + i, &v, (size_t)n * 4);
+    return;
+  }
+  ea_lanes_bits u = (ea_lanes_bits)v;
+  ea_lanes_bits rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
+  ea_lanes_bits nan = (ea_lanes_bits)(v != v);
+  rounded = (nan & ((u >> 16) | 0x40u)) | (~nan & rounded);
+  ea_lanes_half h = __builtin_convertvector(rounded, ea_lanes_half);
+  memcpy((uint16_t *)to + i, &h, (size_t)n * 2);
+}
+
+/* v where `where` is true (all bits set), else 0. */
+EA_INLINE ea_lanes ea_lanes_mask(ea_lanes v, ea_lanes_bits where) {
+  return (ea_lanes)((ea_lanes_bits)v & where);
+}
+/* max(v, 0); NaN stays. */
+EA_INLINE ea_lanes ea_lanes_relu(ea_lanes v) {
+  return ea_lanes_mask(v, ~(ea_lanes_bits)(v < 0));
+}
+EA_INLINE ea_lanes ea_lanes_all(float f) { return (ea_lanes){0} + f; }
+
+#endif
