@@ -73,9 +73,94 @@ $(BUILD)/tests/c/%: tests/c/%.c $(BUILD)/libedgeai.a
 	$(CC) $(CPPFLAGS) $(BASE_FLAGS) $(CFLAGS) $(LDFLAGS) -Icore -MMD -MP $< -o $@ \
 	  -Wl,--whole-archive $(BUILD)/libedgeai.a -Wl,--no-whole-archive $(LIBS) -lcmocka
 
-clean:
-	rm -rf $(BUILD)
+# ---- packages ------------------------------------------------------------------------------------
+# `make deps` installs what is missing (Debian and its relatives); nothing happens when all is there.
+BUILD_DEPS := gcc libc6-dev pkg-config luajit libluajit-5.1-dev libopenblas-pthread-dev liblapacke-dev \
+  libigraph-dev libpng-dev libjpeg-dev zlib1g-dev libzip-dev libjansson-dev libreadline-dev \
+  librandom123-dev $(if $(filter 1,$(ONEDNN)),libdnnl-dev)
+RUN_DEPS := dataset-fashion-mnist gnuplot-nox curl ca-certificates
+TEST_DEPS := libcmocka-dev lua-busted
+CHECK_DEPS := lua-check
+DEPS ?= $(BUILD_DEPS) $(RUN_DEPS) $(TEST_DEPS)
 
-.PHONY: all clean FORCE
+deps:
+	@command -v dpkg-query >/dev/null || { echo 'edgeai: not a Debian system; please install yourself: $(DEPS)'; exit 0; }; \
+	missing=; for p in $(DEPS); do \
+	  dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; \
+	done; \
+	[ -n "$$missing" ] || exit 0; \
+	echo "edgeai: installing$$missing"; \
+	if [ "$$(id -u)" = 0 ]; then as=env; \
+	elif command -v sudo >/dev/null; then as='sudo env'; \
+	else echo "edgeai: please run as root: apt-get install$$missing"; exit 1; fi; \
+	$$as DEBIAN_FRONTEND=noninteractive apt-get update -q && \
+	$$as DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing
+
+# What comes after `deps` runs in a second make: this one looked for the libraries too early.
+nonn2s:
+	@$(MAKE) --no-print-directory deps DEPS='$(BUILD_DEPS) $(RUN_DEPS)'
+	@$(MAKE) --no-print-directory all
+	$(BUILD)/edgeai run experiments/nonn2s.lua
+
+# ---- tests ---------------------------------------------------------------------------------------
+test:
+	@$(MAKE) --no-print-directory deps
+	@$(MAKE) --no-print-directory run-tests
+
+run-tests: all $(TEST_BIN)
+	@BUILD=$(BUILD) sh tests/run.sh $(TEST_BIN)
+
+check:
+	@$(MAKE) --no-print-directory deps DEPS='$(BUILD_DEPS) $(RUN_DEPS) $(TEST_DEPS) $(CHECK_DEPS)'
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory sanitize
+	@$(MAKE) --no-print-directory gc-stress
+	@echo 'check: lint, sanitizers and garbage collector stress passed'
+
+lint: all
+	$(BUILD)/edgeai run tests/lint.lua
+	luacheck --quiet lua experiments tests core/cli
+
+# The same tests under AddressSanitizer and UndefinedBehaviorSanitizer. OpenBLAS, igraph and oneDNN
+# keep memory until the end, so leaks are looked for by the tests' own counters instead.
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+sanitize:
+	@ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 EDGEAI_SANITIZED=1 \
+	  $(MAKE) --no-print-directory run-tests BUILD=$(BUILD)-sanitize \
+	  CFLAGS='-O1 -g -march=$(ARCH) $(SANITIZE)' LDFLAGS='$(LDFLAGS) $(SANITIZE)'
+
+gc-stress: all
+	$(BUILD)/edgeai test --gc-stress tests/lua
+
+# ---- installation --------------------------------------------------------------------------------
+LUA_DIR := $(DESTDIR)$(PREFIX)/share/lua/5.1
+LUA_INSTALLED := $(filter-out edgeai/cli/%,$(LUA_SRC:lua/%=%)) edgeai/cdef.lua
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include $(LUA_DIR)
+	install -m 755 $(BUILD)/edgeai $(DESTDIR)$(PREFIX)/bin/edgeai
+	install -m 755 $(BUILD)/libedgeai.so $(DESTDIR)$(PREFIX)/lib/libedgeai.so.$(VERSION)
+	ln -sf libedgeai.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libedgeai.so.$(ABI)
+	ln -sf libedgeai.so.$(ABI) $(DESTDIR)$(PREFIX)/lib/libedgeai.so
+	install -m 644 $(BUILD)/libedgeai.a $(DESTDIR)$(PREFIX)/lib/libedgeai.a
+	install -m 644 core/edgeai.h $(DESTDIR)$(PREFIX)/include/edgeai.h
+	printf '%s\n' 'prefix=$(PREFIX)' 'Name: edgeai' 'Description: Edge deep learning runtime' \
+	  'Version: $(VERSION)' 'Cflags: -I$${prefix}/include' 'Libs: -L$${prefix}/lib -ledgeai' \
+	  'Libs.private: $(strip $(LIBS))' > $(DESTDIR)$(PREFIX)/lib/pkgconfig/edgeai.pc
+	for f in $(filter-out edgeai/cdef.lua,$(LUA_INSTALLED)); do \
+	  install -D -m 644 lua/$$f $(LUA_DIR)/$$f || exit 1; done
+	$(call cdef,$(PREFIX)/lib/libedgeai.so.$(ABI),$(LUA_DIR)/edgeai/cdef.lua)
+	echo 'return require "edgeai.init"' > $(LUA_DIR)/edgeai.lua
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/edgeai $(DESTDIR)$(PREFIX)/lib/libedgeai.* \
+	  $(DESTDIR)$(PREFIX)/lib/pkgconfig/edgeai.pc $(DESTDIR)$(PREFIX)/include/edgeai.h \
+	  $(LUA_DIR)/edgeai.lua $(LUA_INSTALLED:%=$(LUA_DIR)/%)
+	if [ -d $(LUA_DIR)/edgeai ]; then find $(LUA_DIR)/edgeai -depth -type d -empty -delete; fi
+
+clean:
+	rm -rf $(BUILD) $(BUILD)-sanitize
+
+.PHONY: all deps nonn2s test run-tests check lint sanitize gc-stress install uninstall clean FORCE
 .DELETE_ON_ERROR:
--include $(CORE_OBJ:.o=.d) $(CLI_OBJ:.o=.d)
+-include $(CORE_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_BIN:=.d)
