@@ -2,11 +2,11 @@
 -- ea.config - the options of a script, declared once.
 --
 --   local cfg = ea.config {
---     preset = { default = "quick", quick = {}, cifar10 = { data = "cifar10", train = { epochs = 40 } } },
+--     preset = { default = "quick", quick = {}, cifar10 = { train = { epochs = 40 } } },
 --     data = { "fashion-mnist", "data set: fashion-mnist, cifar10 or cifar100" },
 --     students = { 2, "number of students" },
 --     train = { epochs = 3, lr = { 0.1, "peak learning rate" } },          -- a group
---     rule = { default = "hub", choices = { "hub", "coactivation" }, help = "edge rule" },
+--     rule = { default = "hub", choices = { "hub", "random" }, help = "edge rule" },
 --     teacher = { type = "string", help = "file of a trained teacher" },   -- nil unless set
 --     widths = { { 16, 32, 64 }, "free widths" },                          -- a list
 --   }
@@ -20,7 +20,8 @@
 -- that is resumed; `--set key=value` (`--set train.lr=0.05`, lists as 16,32,64); --seed, --precision.
 -- `seed` (1) and `precision` ("f32") exist in every script; ea.config sets ea.seed(cfg.seed).
 -- `edgeai run SCRIPT --help` prints all this and ends. Errors: unknown keys (with the nearest known
--- one), values of another type, presets that do not exist, all raised at the script's line.
+-- one), values of another type, presets that do not exist: raised at the script's line, or, if they
+-- came from the command line, wrong usage (exit code 2).
 
 local F = require "edgeai.ffi"
 local session = require "edgeai.session"
@@ -73,8 +74,14 @@ local function flatten(declarations, prefix, options, order)
   end
 end
 
-local function unknown(options, key, what)
-  F.raise("%sthere is no option `%s`%s", what, key, text.suggest(key, options))
+-- What is wrong with the command line is no error of the script's line.
+local function fail(from_line, format, ...)
+  if not from_line then F.raise(format, ...) end
+  session.fail_usage(("run %s --help"):format(session.script or "SCRIPT"), format, ...)
+end
+
+local function unknown(options, key, what, from_line)
+  fail(from_line, "%sthere is no option `%s`%s", what, key, text.suggest(key, options))
 end
 
 local booleans = { ["true"] = true, yes = true, on = true, ["1"] = true,
@@ -100,18 +107,18 @@ local function parse(option, key, word)
   else
     value = word
   end
-  if value == nil then F.raise("--set %s=%s: `%s` is a %s", key, word, key, option.type) end
+  if value == nil then fail(true, "--set %s=%s: `%s` is a %s", key, word, key, option.type) end
   return value
 end
 
-local function check(option, key, value, what)
+local function check(option, key, value, what, from_line)
   local kind = type(value) == "table" and "list" or type(value)
   local wanted = option.type == "integer" and "number" or option.type
   if kind ~= wanted then
-    F.raise("%s`%s` is a %s, not the %s %s", what, key, option.type, kind, tostring(value))
+    fail(from_line, "%s`%s` is a %s, not the %s %s", what, key, option.type, kind, tostring(value))
   end
   if option.type == "integer" and value % 1 ~= 0 then
-    F.raise("%s`%s` must be a whole number, not %s", what, key, tostring(value))
+    fail(from_line, "%s`%s` must be a whole number, not %s", what, key, tostring(value))
   end
   if option.choices then
     for _, choice in ipairs(option.choices) do
@@ -119,7 +126,7 @@ local function check(option, key, value, what)
     end
     local names = {}
     for i, choice in ipairs(option.choices) do names[i] = tostring(choice) end
-    F.raise("%s`%s` must be %s, not %s%s", what, key, text.list(names), tostring(value),
+    fail(from_line, "%s`%s` must be %s, not %s%s", what, key, text.list(names), tostring(value),
       type(value) == "string" and text.suggest(value, names) or "")
   end
 end
@@ -169,7 +176,7 @@ local function help_text(options, order, presets)
       for _, key in ipairs(text.keys(values)) do
         words[#words + 1] = key .. "=" .. word_of(values[key])
       end
-      lines[#lines + 1] = ("  %-14s %s"):format(name, table.concat(words, " "))
+      lines[#lines + 1] = (("  %-14s %s"):format(name, table.concat(words, " ")):gsub("%s+$", ""))
     end
   end
   lines[#lines + 1] = "\n`edgeai run --help` lists the options of every script."
@@ -243,16 +250,16 @@ function config.resolve(declarations)
   for key, option in pairs(options) do values[key] = option.default end
   for _, setting in ipairs(session.settings) do
     local key, word = setting[1], setting[2]
-    if not options[key] then unknown(options, key, "--set: ") end
+    if not options[key] then unknown(options, key, "--set: ", true) end
     local value = parse(options[key], key, word)
-    check(options[key], key, value, "--set: ")
+    check(options[key], key, value, "--set: ", true)
     given[key] = value
   end
   if session.seed then given.seed = session.seed end
   if session.precision then given.precision = session.precision end
   if presets then
     local name = given.preset or values.preset
-    check(options.preset, "preset", name, "config: ")
+    check(options.preset, "preset", name, "preset: ")
     overlay(options, values, presets[name], "", ("preset %s: "):format(name))
     values.preset = name
   end

@@ -33,10 +33,12 @@ end
 
 -- ---- errors ------------------------------------------------------------------------------------
 
+-- "@edgeai/" in the program, "@/usr/local/share/lua/5.1/edgeai/" where installed.
+local own_folder = debug.getinfo(1, "S").source:match("^(.*/)ffi%.lua$") or "@edgeai/"
+
 --- Is this chunk one of edgeai's own Lua files? Errors are raised at the first frame that is not.
 local function is_internal(source)
-  return source:find("^@edgeai/") ~= nil or source:find("/edgeai/[%w_/]+%.lua$") ~= nil
-    or source:find("/edgeai%.lua$") ~= nil
+  return source:sub(1, #own_folder) == own_folder
 end
 
 --- Raises "FILE:LINE: sentence" at the caller's line outside edgeai's own files.

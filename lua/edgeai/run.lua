@@ -47,10 +47,12 @@ end
 function run.resume_folder(name)
   if not session.resume then return nil end
   local folder = session.resume
-  if folder == true then folder = session.out or ("runs/%s/latest"):format(name or script_name()) end
+  if folder == true then
+    folder = session.out or ("runs/%s/latest"):format(name or script_name())
+  end
   if F.C.ea_file_exists(folder .. "/config.json") ~= FILE then
-    F.raise("--resume: there is no run in %s (no config.json); start one without --resume, or name "
-      .. "its folder: --resume DIR", folder)
+    session.fail_usage("run --help", "--resume: there is no run in %s (no config.json); start one "
+      .. "without --resume, or name its folder: --resume DIR", folder)
   end
   return folder
 end
@@ -142,8 +144,8 @@ end
 local function new_folder(name)
   if session.out then
     if F.C.ea_file_exists(session.out .. "/config.json") == FILE then
-      F.raise("--out %s: a run is already there; go on with it by --resume, or name another folder",
-        session.out)
+      session.fail_usage("run --help", "--out %s: a run is already there; go on with it by "
+        .. "--resume, or name another folder", session.out)
     end
     F.check(F.C.ea_make_folder(session.out))
     return session.out

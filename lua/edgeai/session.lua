@@ -9,4 +9,16 @@
 --   quiet      no progress lines
 --   help       the script's options are wanted, not its run
 
-return { settings = {}, quiet = false, help = false }
+local session = { settings = {}, quiet = false, help = false }
+
+local usage_error = { __tostring = function(e) return e.message end }
+
+--- Raises what the program answers with exit code 2: something is wrong with the command line.
+-- ask: the words behind `edgeai` that print the right help.
+function session.fail_usage(ask, format, ...)
+  error(setmetatable({ message = format:format(...), ask = ask, frames = {} }, usage_error), 0)
+end
+
+function session.is_usage_error(e) return getmetatable(e) == usage_error end
+
+return session

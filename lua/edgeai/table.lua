@@ -2,7 +2,7 @@
 -- ea.table - tables of text for the terminal.
 --
 --   print(ea.table({ "network", "accuracy", "params" },
---     { { "teacher", 94.1, 2748890 }, ea.table.rule, { "NoNN", "93.2 %", 860000 } }, { title = "..." }))
+--     { { "teacher", 94.1, 2748890 }, ea.table.rule, { "NoNN", "93.2 %", 860000 } }))
 --
 -- Numbers, and columns in which every cell is a number, are aligned right; whole numbers from 10000
 -- on get thousands separators, others four significant digits unless they are given as text.
@@ -14,8 +14,10 @@ local F = require "edgeai.ffi"
 local tables = { rule = {} } -- as a row: a horizontal line
 
 local boxes = {
-  utf8 = { h = "─", v = "│", top = { "┌", "┬", "┐" }, mid = { "├", "┼", "┤" }, low = { "└", "┴", "┘" } },
-  ascii = { h = "-", v = "|", top = { "+", "+", "+" }, mid = { "+", "+", "+" }, low = { "+", "+", "+" } },
+  utf8 = { h = "─", v = "│",
+    top = { "┌", "┬", "┐" }, mid = { "├", "┼", "┤" }, low = { "└", "┴", "┘" } },
+  ascii = { h = "-", v = "|",
+    top = { "+", "+", "+" }, mid = { "+", "+", "+" }, low = { "+", "+", "+" } },
 }
 
 local function wants_utf8()

@@ -23,7 +23,7 @@ function command.run(_, operands)
   if action == "list" then
     local rows = {}
     for i, set in ipairs(data.list()) do
-      rows[i] = { set.name, set.state or set.status or "", set.folder or set.path or "", set.about or "" }
+      rows[i] = { set.name, set.state or "", set.folder or "", set.about or "" }
     end
     print(require("edgeai.table")({ "data set", "state", "folder", "" }, rows))
     return 0

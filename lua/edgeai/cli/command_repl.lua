@@ -56,7 +56,9 @@ local function history_path(F)
 end
 
 function command.run(given, operands)
-  if #operands > 0 then options.fail(command, "repl takes no arguments; `edgeai run` runs a script") end
+  if #operands > 0 then
+    options.fail(command, "repl takes no arguments; `edgeai run` runs a script")
+  end
   local host, F = require "edgeai.cli.host", require "edgeai.ffi"
   setup.threads(options.integer(command, given, "threads", 1, 64))
   setup.globals()
@@ -70,7 +72,11 @@ function command.run(given, operands)
   local pending = ""
   while true do
     local line
-    if terminal then line = host.readline(pending == "" and "> " or ">> ") else line = io.read("*l") end
+    if terminal then
+      line = host.readline(pending == "" and "> " or ">> ")
+    else
+      line = io.read("*l")
+    end
     local signal = F.C.ea_interrupt_pending()
     if line == nil or signal == 15 then
       if pending ~= "" and line == nil then

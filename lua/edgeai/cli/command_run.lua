@@ -8,8 +8,8 @@ local setup = require "edgeai.cli.setup"
 local command = {
   usage = "run SCRIPT [options]",
   summary = "run a script, as in `edgeai run experiments/nonn2s.lua`",
-  help = "`edgeai run SCRIPT --help` lists the script's own options for --set. SCRIPT may be - for\n"
-    .. "standard input. Words behind -- are the script's arguments (`...`).",
+  help = "`edgeai run SCRIPT --help` lists the script's own options for --set. SCRIPT may be -\n"
+    .. "for standard input. Words behind -- are the script's arguments (`...`).",
   options = {
     { "--set", "KEY=VALUE", "set an option of the script; may be repeated", many = true },
     { "--seed", "N", "seed of all random numbers" },
@@ -29,7 +29,9 @@ local function load_script(path)
   local code = file:read("*a")
   file:close()
   if not code then return nil, path .. " is a folder; name the script in it" end
-  return load(code:gsub("^#![^\n]*", ""), "@" .. path, "t")
+  -- "@edgeai/..." are our own files' chunk names.
+  local name = path:find("^edgeai/") and "./" .. path or path
+  return load(code:gsub("^#![^\n]*", ""), "@" .. name, "t")
 end
 
 local function fill_session(given, script)

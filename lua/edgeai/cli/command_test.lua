@@ -19,6 +19,7 @@ local function spec_files(operands)
   local path, dir = require "pl.path", require "pl.dir"
   local files = {}
   for _, operand in ipairs(operands) do
+    if operand:find("^edgeai/") then operand = "./" .. operand end -- not one of our own chunks
     if path.isdir(operand) then
       local found = {}
       for _, name in ipairs(dir.getallfiles(operand, "*_spec.lua")) do found[#found + 1] = name end
@@ -115,7 +116,7 @@ function command.run(given, operands)
   if #operands == 0 then options.fail(command, "test needs files or folders") end
   local found, new = pcall(require, "busted.core")
   if not found then
-    io.stderr:write("edgeai: the tests need busted, which is not installed; `make deps` does that\n")
+    io.stderr:write("edgeai: the tests need busted, which is missing; `make deps` installs it\n")
     return 1
   end
   local files = spec_files(operands)

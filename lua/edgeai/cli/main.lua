@@ -5,6 +5,7 @@
 
 local errors = require "edgeai.cli.errors"
 local options = require "edgeai.cli.options"
+local session = require "edgeai.session"
 local text = require "edgeai.text"
 
 local order = { "run", "eval", "repl", "test", "data", "info" }
@@ -14,22 +15,21 @@ local function load_command(name)
 end
 
 local function overview()
-  local lines = { "Usage: edgeai COMMAND [arguments]", "       edgeai            the same as edgeai repl", "",
-    "Commands:" }
+  local lines = { "Usage: edgeai COMMAND [arguments]",
+    "       edgeai            the same as edgeai repl", "", "Commands:" }
   for _, name in ipairs(order) do
     local command = load_command(name)
     lines[#lines + 1] = ("  %-34s %s"):format(command.usage, command.summary)
   end
   lines[#lines + 1] = ""
   lines[#lines + 1] = "Options:"
-  lines[#lines + 1] = ("  %-34s %s"):format("--help", "this text; after a command: about the command")
+  lines[#lines + 1] = ("  %-34s %s"):format("--help", "this text; behind a command: its own")
   lines[#lines + 1] = ("  %-34s %s"):format("--version", "version, libraries and processor")
   return table.concat(lines, "\n") .. "\n"
 end
 
 local function version()
-  local F = require "edgeai.ffi"
-  local string_of = require("ffi").string
+  local F, string_of = require "edgeai.ffi", require("ffi").string
   print("edgeai " .. string_of(F.C.ea_version()))
   print(("%s, OpenBLAS for %s, convolutions by %s, bf16 %s"):format(jit.version,
     string_of(F.C.ea_blas_core()), string_of(F.C.ea_conv_engine()),
@@ -65,10 +65,9 @@ end
 return function(args)
   local ok, result = xpcall(function() return dispatch(args) end, errors.handler)
   if ok then return result end
-  if options.is_usage_error(result) then
-    local command = result.command and result.command.usage:match("^%S+")
-    io.stderr:write("edgeai: ", result.message, "\n",
-      ("Try `edgeai %s--help`.\n"):format(command and command .. " " or ""))
+  if session.is_usage_error(result) then
+    io.stdout:flush()
+    io.stderr:write("edgeai: ", result.message, "\n", ("Try `edgeai %s`.\n"):format(result.ask))
     return 2
   end
   local interrupted = package.loaded["edgeai.ffi"]

@@ -7,21 +7,16 @@
 --            be left out), help; also { ..., many = true } for one that may come again
 -- Every command knows --help.
 
+local session = require "edgeai.session"
 local text = require "edgeai.text"
 
 local options = {}
 
---- Raised for wrong usage; main prints it and exits with 2.
-local usage_error = {}
-usage_error.__index = usage_error
-usage_error.__tostring = function(e) return e.message end
-
+--- Wrong usage of a command (nil: of the program).
 function options.fail(command, format, ...)
-  local message = format:format(...)
-  error(setmetatable({ message = message, command = command, frames = {} }, usage_error), 0)
+  local name = command and command.usage:match("^%S+")
+  session.fail_usage((name and name .. " " or "") .. "--help", format, ...)
 end
-
-function options.is_usage_error(e) return getmetatable(e) == usage_error end
 
 --- Splits arguments into given options (keys without dashes; true for switches; a list where many)
 -- and operands. "--" ends the options; "-" is an operand.
