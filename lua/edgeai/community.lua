@@ -9,9 +9,10 @@
 --   found.seed         the seed that won;  found.agreement  mean adjusted Rand index of the other
 --                      tries with it: near 1 the communities are a fact of W, not of the seed
 --
--- Resolution stands before the null model: Q = sum (w_ij - resolution k_i k_j / 2m) [c_i = c_j] / 2m.
--- Larger means more, smaller communities. python-louvain before 0.16 used 1/resolution, so the 0.7 of
--- the NoNN paper is 1/0.7 here. The seed is that of ea.seed unless given.
+-- Resolution stands before the null model:
+--   Q = sum (w_ij - resolution k_i k_j / 2m) [c_i = c_j] / 2m
+-- Larger means more, smaller communities. python-louvain before 0.16 used 1/resolution, so the 0.7
+-- of the NoNN paper is 1/0.7 here. The seed is that of ea.seed unless given.
 
 local ffi = require "ffi"
 local F = require "edgeai.ffi"
@@ -34,7 +35,8 @@ end
 local function need_whole(options, name, where, least)
   local value = need_number(options, name, where)
   if value % 1 ~= 0 or value < least or value > 2 ^ 53 then
-    F.raise("%s: %s must be a whole number of at least %d, got %s", where, name, least, tostring(value))
+    F.raise("%s: %s must be a whole number of at least %d, got %s", where, name, least,
+      tostring(value))
   end
   return value
 end
