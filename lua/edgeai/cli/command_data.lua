@@ -5,35 +5,64 @@ local options = require "edgeai.cli.options"
 local text = require "edgeai.text"
 
 local command = {
-  usage = "data list | fetch NAME... | verify NAME...",
+  usage = "data list | fetch NAME... [--url URL] | verify NAME...",
   summary = "list, download and check data sets",
-  options = {},
+  options = {
+    { "--url", "URL", "fetch from here instead of the official address; the MD5 must be the same" },
+  },
 }
 
-local actions = { "list", "fetch", "verify" }
+local actions = {}
 
-function command.run(_, operands)
-  local action = operands[1]
-  if not action then options.fail(command, "data needs an action: list, fetch or verify") end
-  if action ~= "list" and action ~= "fetch" and action ~= "verify" then
-    options.fail(command, "unknown action %s%s", action, text.suggest(action, actions))
-  end
-  require("edgeai.cli.host").catch_signals()
-  local data = require "edgeai.data"
-  if action == "list" then
-    local rows = {}
-    for i, set in ipairs(data.list()) do
-      rows[i] = { set.name, set.state or "", set.folder or "", set.about or "" }
-    end
-    print(require("edgeai.table")({ "data set", "state", "folder", "" }, rows))
-    return 0
-  end
-  if not operands[2] then options.fail(command, "data %s needs the name of a data set", action) end
-  for i = 2, #operands do
-    local result = data[action](operands[i])
-    print(("%s: %s"):format(operands[i], type(result) == "string" and result or "ready"))
+local function describe(set)
+  local images = ("%d + %d"):format(set.train, set.test)
+  local shape = ("%dx%dx%d"):format(set.shape[1], set.shape[2], set.shape[3])
+  return { set.name, set.state, set.where or "", images, shape, tostring(set.classes) }
+end
+
+function actions.list(data)
+  local rows = {}
+  for i, set in ipairs(data.list()) do rows[i] = describe(set) end
+  print(require("edgeai.table")({ "data set", "state", "where", "images", "size", "classes" }, rows,
+    { align = { "left", "left", "left", "right", "right", "right" } }))
+  for _, set in ipairs(data.list()) do
+    if set.problem then print(set.problem) end
   end
   return 0
+end
+
+function actions.fetch(data, given, names)
+  for _, name in ipairs(names) do
+    print(("%s: ready in %s"):format(name, data.fetch(name, { url = given.url })))
+  end
+  return 0
+end
+
+function actions.verify(data, _, names)
+  local status = 0
+  for _, name in ipairs(names) do
+    local result = data.verify(name)
+    if result.ok then
+      print(("%s: as published, in %s"):format(name, result.where))
+    else
+      status = 1
+      for _, problem in ipairs(result.problems) do io.stderr:write("edgeai: ", problem, "\n") end
+    end
+  end
+  return status
+end
+
+function command.run(given, operands)
+  local action, names = operands[1], { unpack(operands, 2) }
+  if not action then options.fail(command, "data needs an action: list, fetch or verify") end
+  if not actions[action] then
+    options.fail(command, "unknown action %s%s", action, text.suggest(action, text.keys(actions)))
+  end
+  if action ~= "list" and #names == 0 then
+    options.fail(command, "data %s needs the name of a data set", action)
+  end
+  require("edgeai.cli.host").catch_signals()
+  return actions[action](require "edgeai.data", given, names)
 end
 
 return command

@@ -14,44 +14,48 @@ local text = require "edgeai.text"
 local REASONS = {
   [3] = "the address is malformed", [5] = "the proxy is unknown",
   [6] = "the host is unknown (no network?)", [7] = "the host refuses the connection (no network?)",
-  [18] = "the connection broke", [22] = "the server does not have it",
-  [23] = "the disk is full or may not be written", [28] = "no answer in time",
-  [35] = "no secure connection", [37] = "the file cannot be read", [52] = "an empty answer",
-  [56] = "the connection broke", [60] = "the server's certificate is not valid",
+  [18] = "the connection broke", [23] = "the disk is full or may not be written",
+  [28] = "no answer in time", [35] = "no secure connection", [37] = "the file cannot be read",
+  [52] = "an empty answer", [56] = "the connection broke",
+  [60] = "the server's certificate is not valid",
   [127] = "curl is not installed (apt install curl)", [130] = "interrupted",
 }
--- The server cannot continue a file (33), or has nothing behind what is there (22, 36).
-local CANNOT_RESUME = { [22] = true, [33] = true, [36] = true }
+-- The server cannot continue a file (33, 36), or has nothing behind what is there (HTTP 416).
+local CANNOT_RESUME = { [33] = true, [36] = true, [416] = true }
 
 local function by_hand(source, target)
   return ("without a network, put %s there yourself, from %s"):format(target, source.url)
 end
 
+--- Returns curl's exit status; where the server answered with an error, HTTP's.
 local function curl(url, part)
-  local C = F.C
-  local progress = C.ea_isatty(2) == 1 and "--progress-bar" or "--silent"
-  return shell.run("curl", "--fail", "--location", "--connect-timeout", "20", "--speed-limit",
-    "100", "--speed-time", "60", "--retry", "2", progress, "--continue-at", "-", "--output", part,
-    "--", url)
+  local progress = F.C.ea_isatty(2) == 1 and "--progress-bar" or "--silent"
+  local status, http = shell.run("curl", "--fail", "--location", "--connect-timeout", "20",
+    "--speed-limit", "100", "--speed-time", "60", "--retry", "2", progress, "--write-out",
+    "%{http_code}", "--continue-at", "-", "--output", part, "--", url)
+  return status == 22 and tonumber(http) or status
+end
+
+local function reason(status)
+  if status >= 400 then return ("the server answers with HTTP status %d"):format(status) end
+  return REASONS[status] or ("curl ended with status %d"):format(status)
 end
 
 --- Downloads url to part, going on where an earlier try stopped, and checks it.
 local function download(source, url, part, md5, target)
   local before = place.bytes(part)
-  if not (before and md5 and shell.md5(part) == md5) then
-    local status = curl(url, part)
-    if before and CANNOT_RESUME[status] then
-      os.remove(part)
-      status = curl(url, part)
-    end
-    if status ~= 0 then
-      local again = place.bytes(part) and "run the same command to go on where it stopped; " or ""
-      F.raise("%s: cannot download %s: %s; %s%s", source.name, url,
-        REASONS[status] or ("curl ended with status %d"):format(status), again,
-        by_hand(source, target))
-    end
+  if before and shell.md5(part) == md5 then return end
+  local status = curl(url, part)
+  if before and (CANNOT_RESUME[status] or (status == 0 and shell.md5(part) ~= md5)) then
+    os.remove(part) -- the beginning was of another file
+    status = curl(url, part)
   end
-  local got = md5 and shell.md5(part)
+  if status ~= 0 then
+    local again = place.bytes(part) and "run the same command to go on where it stopped; " or ""
+    F.raise("%s: cannot download %s: %s; %s%s", source.name, url, reason(status), again,
+      by_hand(source, target))
+  end
+  local got = shell.md5(part)
   if got ~= md5 then
     os.remove(part)
     F.raise("%s: %s has the MD5 %s instead of %s: it is broken or another file and was deleted; "
@@ -67,7 +71,7 @@ local function replace(source, from, to)
 end
 
 local function fetch_archive(source, home, url)
-  local part = ("%s/%s.part"):format(home, url:match "([^/]+)$")
+  local part = ("%s/%s.part"):format(home, source.url:match "([^/]+)$")
   local target = home .. "/" .. source.folder
   download(source, url, part, source.md5, target)
   local fresh = ("%s/.%s.unpacking"):format(home, source.folder)

@@ -97,8 +97,8 @@ local function cache_path(root, options)
   local size = options.size and table.concat(options.size, "x") or "as they are"
   local command = [[cd -- "$1" && { pwd; echo "$2"; find -L . -type f -printf '%P %s %T@\n' |
     LC_ALL=C sort; } | md5sum]]
-  local line = shell.line("sh", "-c", command, "sh", root, size .. " " .. options.channels)
-  local digest = line and line:match "^%x+"
+  local _, line = shell.run("sh", "-c", command, "sh", root, size .. " " .. options.channels)
+  local digest = line:match "^%x+"
   return digest and ("%s/folders/%s.safetensors"):format(place.cache(), digest)
 end
 

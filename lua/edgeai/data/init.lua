@@ -28,6 +28,14 @@ function data.register(source)
   sources[source.name] = source
 end
 
+--- Takes it away again.
+function data.unregister(name)
+  sources[name] = nil
+  for i, known in ipairs(order) do
+    if known == name then return table.remove(order, i) end
+  end
+end
+
 for _, name in ipairs { "cifar10", "cifar100", "fashion_mnist", "mnist" } do
   data.register(require("edgeai.data." .. name))
 end
