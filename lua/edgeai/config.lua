@@ -17,7 +17,8 @@
 -- is the default's: "number", "boolean", "string" or "list"; "integer" has to be asked for.
 --
 -- Values come, later ones winning, from: the defaults; the preset (`--set preset=NAME`); the run
--- that is resumed; `--set key=value` (`--set train.lr=0.05`, lists as 16,32,64); --seed, --precision.
+-- that is resumed; `--set key=value` (`--set train.lr=0.05`, lists as 16,32,64); --seed and
+-- --precision.
 -- `seed` (1) and `precision` ("f32") exist in every script; ea.config sets ea.seed(cfg.seed).
 -- `edgeai run SCRIPT --help` prints all this and ends. Errors: unknown keys (with the nearest known
 -- one), values of another type, presets that do not exist: raised at the script's line, or, if they
@@ -155,7 +156,8 @@ local function word_of(value)
 end
 
 local function help_text(options, order, presets)
-  local lines = { ("Usage: edgeai run %s [--set KEY=VALUE]..."):format(session.script or "SCRIPT"), "",
+  local script = session.script or "SCRIPT"
+  local lines = { ("Usage: edgeai run %s [--set KEY=VALUE]..."):format(script), "",
     "Options of this script, with their defaults:" }
   for _, key in ipairs(order) do
     local option = options[key]

@@ -120,7 +120,7 @@ function command.run(given, operands)
     return 1
   end
   local files = spec_files(operands)
-  setup.paths(".")
+  setup.paths(files[1]:match("^(.*)/[^/]*$") or ".") -- helpers lie beside the specs
   local busted = new()
   require "busted"(busted)
   -- Without busted's insulation of files: it would load edgeai's modules again for each file, and
