@@ -51,6 +51,12 @@ static int catch_signals(lua_State *L)
   return 0;
 }
 
+static int interrupted(lua_State *L)
+{
+  lua_pushinteger(L, ea_interrupt_pending());
+  return 1;
+}
+
 /* ---- lines ----------------------------------------------------------------------------------- */
 
 static char *finished_line;
@@ -114,9 +120,9 @@ static int history_save(lua_State *L)
 
 static int open_module(lua_State *L)
 {
-  static const luaL_Reg functions[] = {{"catch_signals", catch_signals}, {"readline", read_line},
-    {"history_load", history_load}, {"history_add", history_add}, {"history_save", history_save},
-    {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"catch_signals", catch_signals},
+    {"interrupted", interrupted}, {"readline", read_line}, {"history_load", history_load},
+    {"history_add", history_add}, {"history_save", history_save}, {NULL, NULL}};
   lua_newtable(L);
   luaL_register(L, NULL, functions);
   return 1;

@@ -8,6 +8,7 @@
 
 /* Puts the module "edgeai.cli.host" into package.preload. Its functions:
  *   catch_signals()        SIGINT and SIGTERM interrupt the core and, if it is running, Lua code
+ *   interrupted()          0, or the number of the signal that came
  *   readline(prompt)       a line without its end; nil at the end of the input, false on Ctrl-C
  *   history_load(path), history_add(line), history_save(path)
  */

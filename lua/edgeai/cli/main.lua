@@ -70,11 +70,10 @@ return function(args)
     io.stderr:write("edgeai: ", result.message, "\n", ("Try `edgeai %s`.\n"):format(result.ask))
     return 2
   end
-  local interrupted = package.loaded["edgeai.ffi"]
-    and package.loaded["edgeai.ffi"].C.ea_interrupt_pending() or 0
-  if interrupted ~= 0 then
+  local signal = require("edgeai.cli.host").interrupted()
+  if signal ~= 0 then
     io.stderr:write("edgeai: interrupted\n")
-    return 128 + interrupted
+    return 128 + signal
   end
   errors.report(result)
   return 1
