@@ -4,7 +4,7 @@
  *   y[n,c] = mean or max of x[n,:,:,c];  x {n,h,w,c} f32, bf16 or f64 -> y {n,c} of x's type.
  *   Gradient of the mean: g/(h w) everywhere; of the max: to the first of the largest.
  */
-#include "op.h"
+#include "real.h"
 
 typedef struct job {
   ea_call *call;
@@ -12,31 +12,19 @@ typedef struct job {
   int64_t pixels, channels;
 } job;
 
-static double load(const void *p, int dtype, int64_t i) {
-  return dtype == EA_F32   ? ((const float *)p)[i]
-         : dtype == EA_F64 ? ((const double *)p)[i]
-                           : ea_bf16_to_f32(((const uint16_t *)p)[i]);
-}
-
-static void store(void *p, int dtype, int64_t i, double v) {
-  if (dtype == EA_F32) ((float *)p)[i] = (float)v;
-  else if (dtype == EA_F64) ((double *)p)[i] = v;
-  else ((uint16_t *)p)[i] = ea_f32_to_bf16((float)v);
-}
-
 enum { BLOCK = 64 }; /* channels at a time */
 
 /* Sums or maxima of channels k..k+n-1 of one image; first[i]: the first pixel with the maximum. */
-static void pool_block(const void *x, int dtype, const job *j, int64_t image, int64_t k, int n,
+EA_INLINE void pool_block(const void *x, int dtype, const job *j, int64_t image, int64_t k, int n,
                        double *out, int64_t *first) {
   int64_t base = image * j->pixels * j->channels + k;
   for (int i = 0; i < n; i++) {
-    out[i] = j->max ? load(x, dtype, base + i) : 0;
+    out[i] = j->max ? ea_real(x, dtype, base + i) : 0;
     first[i] = 0;
   }
   for (int64_t p = 0; p < j->pixels; p++)
     for (int i = 0; i < n; i++) {
-      double v = load(x, dtype, base + p * j->channels + i);
+      double v = ea_real(x, dtype, base + p * j->channels + i);
       if (!j->max) out[i] += v;
       else if (v > out[i] || (v != v && out[i] == out[i])) { /* the first NaN wins */
         out[i] = v;
@@ -45,10 +33,8 @@ static void pool_block(const void *x, int dtype, const job *j, int64_t image, in
     }
 }
 
-static void run_image(void *arg, int64_t image) {
-  const job *j = arg;
+EA_INLINE void pool_image(const job *j, int dtype, int64_t image) {
   ea_call *c = j->call;
-  int dtype = c->in[0]->dtype;
   for (int64_t k = 0; k < j->channels; k += BLOCK) {
     int n = (int)EA_MIN(BLOCK, j->channels - k);
     double value[BLOCK];
@@ -57,17 +43,22 @@ static void run_image(void *arg, int64_t image) {
       pool_block(ea_ptr(c->in[0]), dtype, j, image, k, n, value, first);
     if (!j->backward) {
       for (int i = 0; i < n; i++)
-        store(ea_ptr(c->out[0]), dtype, at + i, j->max ? value[i] : value[i] / (double)j->pixels);
+        ea_real_set(ea_ptr(c->out[0]), dtype, at + i, j->max ? value[i] : value[i] / (double)j->pixels);
       continue;
     }
     void *gx = ea_ptr(c->gin[0]);
-    for (int i = 0; i < n; i++) value[i] = load(ea_ptr(c->gout[0]), dtype, at + i);
+    for (int i = 0; i < n; i++) value[i] = ea_real(ea_ptr(c->gout[0]), dtype, at + i);
     if (!j->max)
       for (int i = 0; i < n; i++) value[i] /= (double)j->pixels;
     for (int64_t p = 0; p < j->pixels; p++)
       for (int i = 0; i < n; i++)
-        store(gx, dtype, base + p * j->channels + i, !j->max || first[i] == p ? value[i] : 0);
+        ea_real_set(gx, dtype, base + p * j->channels + i, !j->max || first[i] == p ? value[i] : 0);
   }
+}
+
+static void run_image(void *arg, int64_t image) {
+  const job *j = arg;
+  EA_BY_DTYPE(j->call->in[0]->dtype, pool_image(j, D, image));
 }
 
 static int shape(ea_call *c) {
