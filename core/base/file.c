@@ -59,24 +59,22 @@ static int create_temp(ea_writer *w) {
   char *folder = folder_of(w->path);
   if (!folder) return EA_ERR_MEMORY;
   const char *slash = strrchr(w->path, '/'), *base = slash ? slash + 1 : w->path;
-  for (int k = 0; k < TEMP_TRIES; k++) {
+  int status = EA_OK, error = EEXIST;
+  for (int k = 0; k < TEMP_TRIES && error == EEXIST; k++) {
     w->temp = ea_sprintf("%s/.%.180s.%d-%d.tmp", folder, base, (int)getpid(), k);
-    if (!w->temp) break;
+    if (!w->temp) {
+      status = EA_ERR_MEMORY;
+      break;
+    }
     w->fd = failing() ? -1 : open(w->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (w->fd >= 0) break;
-    int error = errno;
+    error = errno;
     ea_free(w->temp);
     w->temp = NULL;
-    errno = error;
-    if (error != EEXIST) break;
-  }
-  int status = EA_OK;
-  if (w->fd < 0) {
-    status = errno == ENOMEM ? EA_ERR_MEMORY : EA_ERR_IO;
-    if (status == EA_ERR_IO) fail_errno("write", w->name);
   }
   ea_free(folder);
-  return status;
+  errno = error;
+  return w->fd >= 0 || status != EA_OK ? status : fail_errno("write", w->name);
 }
 
 int ea_writer_open(ea_writer *w, const char *path) {

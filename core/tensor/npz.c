@@ -8,6 +8,8 @@
 
 #include "formats.h"
 
+enum { EMPTY_ZIP = 22 }; /* bytes of a zip of no members */
+
 /* ---- reading ---- */
 
 static int fail_zip(const char *name, zip_error_t *error) {
@@ -100,7 +102,9 @@ static int read_entry(zip_t *z, zip_int64_t i, const char *path, ea_archive *a) 
 static int read_zip(zip_source_t *source, const char *name, int64_t packed, ea_archive **out) {
   zip_error_t error;
   zip_error_init(&error);
-  zip_t *z = zip_open_from_source(source, ZIP_RDONLY | ZIP_CHECKCONS, &error);
+  zip_t *z = NULL;
+  if (packed < EMPTY_ZIP) zip_error_set(&error, ZIP_ER_NOZIP, 0); /* libzip takes 0 bytes for a zip */
+  else z = zip_open_from_source(source, ZIP_RDONLY | ZIP_CHECKCONS, &error);
   if (!z) {
     int status = fail_zip(name, &error);
     zip_source_free(source);
@@ -263,9 +267,9 @@ static int save_zip(target *t, const ea_archive *a, member *m) {
   return status;
 }
 
-/* A zip of no members is 22 bytes, which libzip would not write (it removes the file). */
+/* libzip would rather remove the file than write a zip of no members. */
 static int save_empty(const char *path) {
-  static const char end[22] = "PK\5\6";
+  static const char end[EMPTY_ZIP] = "PK\5\6";
   return ea_file_write(path, end, sizeof end);
 }
 
