@@ -88,12 +88,12 @@ function data.load(name, given)
     mean = source.mean,
     std = source.std,
   }
-  if not set.mean then set.mean, set.std = require("edgeai.data.stats").of(images, index) end
   local train, val = index, nil
   if options.val and options.val ~= 0 then
     train, val = require("edgeai.data.splits").stratified(labels, source.classes, options.val,
       options.seed, "validation", index)
   end
+  if not set.mean then set.mean, set.std = require("edgeai.data.stats").of(images, train) end
   set.train = new_split(set, "train", images, labels, train)
   set.val = val and new_split(set, "val", images, labels, val)
   return setmetatable(set, {
