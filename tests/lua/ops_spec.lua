@@ -33,7 +33,7 @@ local function same(got, want, limit, what)
   local g, w = flat(got, {}), flat(want, {})
   local scale = 1
   for i = 1, #w do
-    if math.abs(w[i]) ~= math.huge then scale = math.max(scale, math.abs(w[i])) end
+    if math.abs(w[i]) < math.huge then scale = math.max(scale, math.abs(w[i])) end
   end
   for i = 1, #w do
     local near = g[i] == w[i] or (g[i] ~= g[i] and w[i] ~= w[i])
