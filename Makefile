@@ -42,7 +42,7 @@ $(BUILD)/libedgeai.so: $(CORE_OBJ)
 
 # The whole library is in the program, its public symbols exported: LuaJIT's FFI finds them there.
 $(BUILD)/edgeai: $(CLI_OBJ) $(BUILD)/libedgeai.a
-	$(CC) $(CFLAGS) $(LDFLAGS) -rdynamic -Wl,--warn-unresolved-symbols $(CLI_OBJ) -Wl,--whole-archive $(BUILD)/libedgeai.a \
+	$(CC) $(CFLAGS) $(LDFLAGS) -rdynamic $(CLI_OBJ) -Wl,--whole-archive $(BUILD)/libedgeai.a \
 	  -Wl,--no-whole-archive -o $@ $(CLI_LIBS) $(LIBS)
 
 # The header as LuaJIT reads it: edgeai/cdef.lua. $(1): the library that plain luajit loads.
