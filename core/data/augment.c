@@ -4,8 +4,8 @@
  * Bytes become numbers through a table of 256 entries for each channel, so an image is a run of
  * table look-ups; only pixels beyond an edge are looked at one by one.
  *   crop_pad   He et al. 2016, section 4.2: pad by p on every side, crop at random.
- *   flip = 2   Jordan 2024 ("94% on CIFAR-10 in 3.29 seconds"), section 3.6: every image is mirrored
- *              at random in epoch 0 and then inverted each epoch, so two epochs show both sides.
+ *   flip = 2   Jordan 2024 ("94% on CIFAR-10 in 3.29 seconds", alternating flip): an image is
+ *              mirrored at random in epoch 0 and inverted each epoch: two epochs show both sides.
  *   cutout     DeVries & Taylor 2017: the square's centre is uniform over the image, its border
  *              is clipped.
  */

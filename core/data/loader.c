@@ -46,7 +46,7 @@ struct ea_loader {
   slot slots[2];
 };
 
-/* ---- the thread -------------------------------------------------------------------------------- */
+/* ---- the thread ------------------------------------------------------------------------------ */
 
 /* Fisher-Yates over `choice`; four swaps for each call of the generator. */
 static void make_order(ea_loader *l, uint64_t epoch) {
@@ -128,7 +128,7 @@ static int start_thread(ea_loader *l) {
   return EA_OK;
 }
 
-/* ---- making and freeing ------------------------------------------------------------------------ */
+/* ---- making and freeing ---------------------------------------------------------------------- */
 
 static int check_tensors(const ea_tensor *images, const ea_tensor *labels, const ea_tensor *index) {
   if (!images || !labels) return ea_fail(EA_ERR_ARG, "loader: images and labels must be given");
@@ -247,7 +247,7 @@ void ea_loader_free(ea_loader *l) {
   ea_free(l);
 }
 
-/* ---- the caller's side ------------------------------------------------------------------------- */
+/* ---- the caller's side ----------------------------------------------------------------------- */
 
 int64_t ea_loader_batches(const ea_loader *l) { return l ? l->batches : 0; }
 

@@ -68,7 +68,7 @@ static float bf16_value(uint16_t h) {
   return f;
 }
 
-/* ---- the slow reference: one pixel at a time ---------------------------------------------------- */
+/* ---- the slow reference: one pixel at a time ------------------------------------------------- */
 
 static double source_pixel(const data *d, const ea_augment *a, uint64_t epoch, int image, int y,
                            int x, int k) {

@@ -162,6 +162,7 @@ end
 --- A source (see init.lua) for the folder `root`. options: size = { h, w } or nil, channels = 1
 -- or 3, test = 0.1 (fraction or number held out where there is no test/), seed.
 return function(root, options)
+  root = root:gsub("(.)/+$", "%1")
   if options.size then check_size(options.size) end
   if options.channels ~= 1 and options.channels ~= 3 then
     F.raise("folder: channels must be 1 or 3, got %s", tostring(options.channels))
@@ -190,7 +191,7 @@ return function(root, options)
       #classes, options.test, options.seed, "test")
   end
   return {
-    name = root:match "([^/]+)/*$" or root,
+    name = root:match "([^/]+)$" or root,
     classes = #classes,
     names = classes,
     read = function(_, _, part)
