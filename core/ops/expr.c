@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-/* ---- element types in and out of the computing type ------------------------------------------- */
+/* ---- element types in and out of the computing type ------------------------------------------ */
 
 #define LOAD(T)                                                                                    \
   static void load_##T(T *to, const void *data, int dtype, int64_t at, int64_t n) {                \
@@ -97,7 +97,7 @@ static void fill(int wide, void *to, int64_t n) { /* with to[0] */
   }
 }
 
-/* ---- operands --------------------------------------------------------------------------------- */
+/* ---- operands -------------------------------------------------------------------------------- */
 
 static void operand_set(ea_expr *e, int slot, const void *data, int dtype, const int64_t *stride) {
   ea_operand *o = &e->in[slot];
@@ -215,7 +215,7 @@ static const void *fetch(const ea_operand *o, int wide, int64_t begin, int64_t n
   return buffer;
 }
 
-/* ---- evaluation ------------------------------------------------------------------------------- */
+/* ---- evaluation ------------------------------------------------------------------------------ */
 
 typedef double block_buffer[EA_BLOCK] __attribute__((aligned(64)));
 
@@ -270,14 +270,14 @@ void ea_expr_store(const ea_expr *e, void *out, int dtype, int accumulate) {
   ea_parallel_range(e->count, EA_CHUNK, evaluate, &j);
 }
 
-/* ---- axes ------------------------------------------------------------------------------------- */
+/* ---- axes ------------------------------------------------------------------------------------ */
 
 int ea_call_axis(const ea_call *c, double attr, int ndim, int *axis) {
   int d = attr >= -EA_MAX_DIM && attr < EA_MAX_DIM ? (int)attr : EA_MAX_DIM;
   if (d < 0) d += ndim;
   if (d < 0 || d >= ndim)
-    return ea_call_fail(c, EA_ERR_ARG, "axis %d (counted from 0) of a tensor of %d axes: %s",
-                        (int)attr, ndim,
+    return ea_call_fail(c, EA_ERR_ARG, "axis %g (counted from 0) of a tensor of %d axes: %s",
+                        attr, ndim,
                         ndim ? "give one of its axes" : "a scalar has none, give it an axis first");
   *axis = d;
   return EA_OK;

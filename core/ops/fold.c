@@ -51,7 +51,7 @@ void ea_fold_plan(ea_fold *f, int ndim, const int64_t *size, unsigned mask) {
   f->results = inner;
 }
 
-/* ---- one pass --------------------------------------------------------------------------------- */
+/* ---- one pass -------------------------------------------------------------------------------- */
 
 static inline double larger(double m, double v) { return v > m || v != v ? v : m; }
 static inline double smaller(double m, double v) { return v < m || v != v ? v : m; }

@@ -50,7 +50,7 @@ void ea_reduce_expr(const ea_call *c, ea_expr *e, ea_kernel f32, ea_kernel f64) 
   ea_expr_init(e, c->in[0]->ndim, c->in[0]->size, f32, f64);
 }
 
-/* ---- sum, mean -------------------------------------------------------------------------------- */
+/* ---- sum, mean ------------------------------------------------------------------------------- */
 
 EA_KERNEL(scale, x[i] * p)
 
@@ -96,7 +96,7 @@ static int sum_backward(ea_call *c) { return total_backward(c, 0); }
 static int mean_forward(ea_call *c) { return total_forward(c, 1); }
 static int mean_backward(ea_call *c) { return total_backward(c, 1); }
 
-/* ---- max, min --------------------------------------------------------------------------------- */
+/* ---- max, min -------------------------------------------------------------------------------- */
 
 EA_KERNEL(same, x[i] == y[i] ? 1 : 0)
 EA_KERNEL(chosen, x[i] == y[i] ? g[i] : 0)
@@ -150,7 +150,7 @@ static int extreme_backward(ea_call *c) {
 static int max_forward(ea_call *c) { return extreme_forward(c, EA_FOLD_MAX); }
 static int min_forward(ea_call *c) { return extreme_forward(c, EA_FOLD_MIN); }
 
-/* ---- norm ------------------------------------------------------------------------------------- */
+/* ---- norm ------------------------------------------------------------------------------------ */
 
 EA_KERNEL(squared, x[i] * x[i])
 EA_KERNEL_OF(root, double, sqrt(x[i] + p))
@@ -191,7 +191,7 @@ static int norm_backward(ea_call *c) {
   return EA_OK;
 }
 
-/* ---- the ops ---------------------------------------------------------------------------------- */
+/* ---- the ops --------------------------------------------------------------------------------- */
 
 #define REDUCTION(op, schema, keep_in, keep_out, SHAPE, BACKWARD)                                \
   const ea_op ea_op_##op = {.name = #op, .nin_least = 1, .nin_most = 1, .nout = 1,               \

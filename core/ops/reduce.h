@@ -6,7 +6,7 @@
 
 #include "fold.h"
 
-/* The axes from attribute `first` on, as a mask; none given means all. Refuses an axis named twice. */
+/* The axes from attribute `first` on, as a mask; none given: all. Refuses one named twice. */
 int ea_reduce_axes(const ea_call *c, int first, unsigned *mask);
 /* Declares output 0: the reduced axes are dropped, or kept with size 1. */
 void ea_reduce_output(ea_call *c, int dtype, unsigned mask, int keep);

@@ -39,7 +39,7 @@ static double *log_sum_exp(ea_call *c, unsigned mask, int64_t *results) {
   return sum;
 }
 
-/* ---- logsumexp -------------------------------------------------------------------------------- */
+/* ---- logsumexp ------------------------------------------------------------------------------- */
 
 static int logsumexp_shape(ea_call *c) {
   unsigned mask;
@@ -83,7 +83,7 @@ const ea_op ea_op_logsumexp = {
     .flags = EA_OP_ACCUMULATES, .need_in = 1, .need_out = 1, .shape = logsumexp_shape,
     .forward = logsumexp_forward, .backward = logsumexp_backward};
 
-/* ---- softmax, log_softmax --------------------------------------------------------------------- */
+/* ---- softmax, log_softmax -------------------------------------------------------------------- */
 
 static int softmax_mask(const ea_call *c, unsigned *mask) {
   int axis;

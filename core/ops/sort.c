@@ -23,7 +23,7 @@ typedef struct job {
   double *line;
 } job;
 
-/* ---- merge sort: stable, no memory of its own -------------------------------------------------- */
+/* ---- merge sort: stable, no memory of its own ------------------------------------------------ */
 
 static inline int before(const item *a, const item *b, int descending) {
   if (descending) return a->value > b->value || (a->value != a->value && b->value == b->value);
@@ -52,7 +52,7 @@ static item *merge_sort(item *a, item *b, int64_t n, int descending) {
   return a;
 }
 
-/* ---- forward ---------------------------------------------------------------------------------- */
+/* ---- forward --------------------------------------------------------------------------------- */
 
 static void sort_lines(void *arg, int64_t begin, int64_t end) {
   const job *j = arg;
@@ -85,7 +85,7 @@ static int forward(ea_call *c, double axis_attr, int descending, double base) {
   return EA_OK;
 }
 
-/* ---- backward --------------------------------------------------------------------------------- */
+/* ---- backward -------------------------------------------------------------------------------- */
 
 static void scatter(void *arg, int64_t begin, int64_t end) {
   const job *j = arg; /* here x is the input's gradient, values the output's */
@@ -113,7 +113,7 @@ static int backward(ea_call *c, double axis_attr, double base) {
   return EA_OK;
 }
 
-/* ---- sort ------------------------------------------------------------------------------------- */
+/* ---- sort ------------------------------------------------------------------------------------ */
 
 static int sort_shape(ea_call *c) {
   const ea_tensor *x = c->in[0];
@@ -132,7 +132,7 @@ const ea_op ea_op_sort = {.name = "sort", .nin_least = 1, .nin_most = 1, .nout =
                           .flags = EA_OP_ACCUMULATES, .need_out = 2, .shape = sort_shape,
                           .forward = sort_forward, .backward = sort_backward};
 
-/* ---- topk ------------------------------------------------------------------------------------- */
+/* ---- topk ------------------------------------------------------------------------------------ */
 
 static int topk_shape(ea_call *c) {
   const ea_tensor *x = c->in[0];

@@ -109,7 +109,7 @@ return function(ea)
   -- ---- one input -------------------------------------------------------------------------------
 
   local unary = {
-    { "affine", function(x, a) return (a.scale or 1) * x + (a.shift or 0) end, { scale = -2.5, shift = 0.75 } },
+    { "affine", function(x) return -2.5 * x + 0.75 end, { scale = -2.5, shift = 0.75 } },
     { "affine", function(x) return x end, {} },
     { "pow_scalar", function(x) return x ^ 3 end, { exponent = 3 } },
     { "pow_scalar", function(x) return x * x end, { exponent = 2 } },
@@ -125,7 +125,7 @@ return function(ea)
     { "sigmoid", sigmoid }, { "tanh", math.tanh },
     { "gelu", function(x) return x * 0.5 * (1 + erf(x / math.sqrt(2))) end },
     { "silu", function(x) return x * sigmoid(x) end }, { "softplus", softplus },
-    { "clamp", function(x) return x < -0.5 and -0.5 or x > 0.8 and 0.8 or x end, { low = -0.5, high = 0.8 } },
+    { "clamp", function(x) return math.min(math.max(x, -0.5), 0.8) end, { low = -0.5, high = 0.8 } },
     { "clamp", function(x) return x < 0.1 and 0.1 or x end, { low = 0.1 } },
     { "clamp", function(x) return x end },
   }
@@ -136,7 +136,8 @@ return function(ea)
     local text = {}
     for k, v in pairs(attrs) do text[#text + 1] = (" %s=%g"):format(k, v) end
     for _, s in ipairs(shapes) do
-      add { op = op, name = s[1] .. table.concat(text), attrs = attrs, grad = s.large and {} or { 1 },
+      add { op = op, name = s[1] .. table.concat(text), attrs = attrs,
+        grad = s.large and {} or { 1 },
         reference = function(inputs)
           return plain.map(inputs, function(x) return f(x, attrs) end)
         end,
@@ -182,10 +183,11 @@ return function(ea)
         end)
       end,
       inputs = function(dtype)
-        return { ea.tensor({ -1e12, -300, -1.5, -0.5, 0.5, 1.5, 2.5, 7.2, 300, 1e12, nan, inf, -inf },
-          dtype) }
+        return { ea.tensor({ -1e12, -300, -1.5, -0.5, 0.5, 1.5, 2.5, 7.2, 300, 1e12, nan, inf,
+          -inf }, dtype) }
       end }
-    add { op = "cast", name = name .. " to i32", attrs = { dtype = "i32" }, grad = {}, dtypes = { name },
+    add { op = "cast", name = name .. " to i32", attrs = { dtype = "i32" }, grad = {},
+      dtypes = { name },
       reference = function(inputs) return inputs[1] end,
       inputs = function() return { ea.tensor({ range[1], 3, range[2] }, name) } end }
   end

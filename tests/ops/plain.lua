@@ -101,7 +101,7 @@ end
 function plain.lines(x, axis, f)
   local size, list = x.shape, x:tolist()
   axis = plain.axis(axis, #size)
-  local done, length = {}, nil
+  local done = {}
   local function line(index)
     local key = {}
     for d = 1, #size do key[d] = d == axis and 0 or index[d] end
@@ -118,7 +118,7 @@ function plain.lines(x, axis, f)
   end
   local first = {}
   for d = 1, #size do first[d] = 1 end
-  length = #line(first)
+  local length = #line(first)
   local out = {}
   for d = 1, #size do out[d] = d == axis and length or size[d] end
   return plain.build(out, function(index) return line(index)[index[axis]] end)

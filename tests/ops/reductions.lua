@@ -119,8 +119,8 @@ return function(ea)
 
   --- By hand: special numbers.
   local specials = {
-    { "sum", "a scalar", 2.5, 2.5 }, { "mean", "a scalar", 2.5, 2.5 }, { "max", "a scalar", 2.5, 2.5 },
-    { "logsumexp", "a scalar", 2.5, 2.5 }, { "norm", "a scalar", -2.5, 2.5 },
+    { "sum", "a scalar", 2.5, 2.5 }, { "mean", "a scalar", 2.5, 2.5 },
+    { "max", "a scalar", 2.5, 2.5 }, { "logsumexp", "a scalar", 2.5, 2.5 }, { "norm", "a scalar", -2.5, 2.5 },
     { "var", "a scalar", 2.5, nan },
     { "max", "NaN", { 1, nan, 3 }, nan }, { "min", "NaN", { 1, nan, 3 }, nan },
     { "max", "infinities", { -inf, inf }, inf }, { "min", "infinities", { -inf, inf }, -inf },
@@ -135,9 +135,10 @@ return function(ea)
     add { op = s[1], name = s[2], grad = {}, reference = function() return s[4] end,
       inputs = function(dtype) return { ea.tensor(s[3], dtype) } end }
   end
-  for op, want in pairs { sum = { 0, 0 }, mean = { nan, nan }, norm = { 0, 0 }, logsumexp = { -inf, -inf } } do
+  local of_none = { sum = 0, mean = nan, norm = 0, logsumexp = -inf }
+  for op, want in pairs(of_none) do
     add { op = op, name = "no elements", attrs = { axes = { 2 } }, grad = {},
-      reference = function() return want end,
+      reference = function() return { want, want } end,
       inputs = function(dtype) return { ea.zeros({ 2, 0 }, dtype) } end }
   end
   add { op = "sum", name = "of integers is i32", dtypes = { "i32", "u8", "i8" }, grad = {},
@@ -181,15 +182,16 @@ return function(ea)
         inputs = function(dtype, rand) return { rand(l[2], dtype) } end }
     end
   end
-  add { op = "softmax", name = "far out", grad = {}, reference = function() return { { 0, 0.5, 0.5 } } end,
+  add { op = "softmax", name = "far out", grad = {},
+    reference = function() return { { 0, 0.5, 0.5 } } end,
     inputs = function(dtype) return { ea.tensor({ { -1000, 1000, 1000 } }, dtype) } end }
   add { op = "log_softmax", name = "far out", grad = {},
     reference = function() return { 0, -2000, -inf } end,
     inputs = function(dtype) return { ea.tensor({ 1000, -1000, -inf }, dtype) } end }
 
-  -- ---- selections: ties are in the inputs on purpose, the values come from a short list ------------
+  -- ---- selections ------------------------------------------------------------------------------
 
-  --- Whole numbers from -3 to 3.
+  --- Whole numbers from -3 to 3: many equal ones.
   local function with_ties(shape, dtype, rand)
     return (rand(shape, "f32") * 1.5):clamp(-3, 3):cast("i32"):cast(dtype)
   end
@@ -209,7 +211,8 @@ return function(ea)
           inputs = function(dtype, rand) return { with_ties(l[2], dtype, rand) } end }
       end
     end
-    add { op = op, name = "NaN wins, the first of them", grad = {}, reference = function() return 2 end,
+    add { op = op, name = "NaN wins, the first of them", grad = {},
+      reference = function() return 2 end,
       inputs = function(dtype) return { ea.tensor({ 1, nan, 3, nan }, dtype) } end }
     add { op = op, name = "indices from 0", attrs = { base = 0 }, grad = {},
       reference = function() return op == "argmax" and 2 or 0 end,
@@ -229,9 +232,11 @@ return function(ea)
     local function reference(inputs)
       return plain.lines(inputs[1], l[3], pick(true)), plain.lines(inputs[1], l[3], pick(false))
     end
-    add { op = op, name = name .. ", ties", attrs = attrs, grad = {}, dtypes = any, reference = reference,
+    add { op = op, name = name .. ", ties", attrs = attrs, grad = {}, dtypes = any,
+      reference = reference,
       inputs = function(dtype, rand) return { with_ties(l[2], dtype, rand) } end }
-    add { op = op, name = name, attrs = attrs, grad = l.large and {} or { 1 }, reference = reference,
+    add { op = op, name = name, attrs = attrs, grad = l.large and {} or { 1 },
+      reference = reference,
       inputs = function(dtype, rand) return { rand(l[2], dtype) } end }
   end
   for _, l in ipairs(line_layouts) do
