@@ -1,0 +1,255 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- Convolution and batch norm beyond single values: both engines agree, results do not depend on the
+-- number of threads, running statistics and dropout do what they promise, wrong input is refused.
+
+local ffi = require "ffi"
+local F = require "edgeai.ffi"
+
+local function rand(name, size, dtype)
+  return ea.rng("conv_spec " .. name, { seed = 5 }):normal(size, 0, 1, dtype)
+end
+
+--- Output and gradients of conv2d.
+local function run_conv(case, dtype)
+  local master = dtype == "f64" and "f64" or "f32"
+  local x = rand("x", case.x, dtype):require_grad(true)
+  local w = (rand("w", case.w, master) * 0.2):detach():require_grad(true)
+  local b = rand("b", { case.w[1] }, master):require_grad(true)
+  local y = ea.conv2d(x, w, b, case.attrs)
+  y:backward(rand("g", y.shape, dtype))
+  return { y = y:detach(), x = x.grad, w = w.grad, b = b.grad }
+end
+
+local function with_engine(portable, fn, ...)
+  local before = F.C.ea_conv_set_engine(portable)
+  local ok, result = pcall(fn, ...)
+  F.C.ea_conv_set_engine(before)
+  if not ok then error(result, 0) end
+  return result
+end
+
+local function with_threads(n, fn, ...)
+  local before = F.C.ea_threads()
+  F.check(F.C.ea_set_threads(n))
+  local ok, result = pcall(fn, ...)
+  F.check(F.C.ea_set_threads(before))
+  if not ok then error(result, 0) end
+  return result
+end
+
+local function relative_difference(a, b)
+  a, b = a:to("f64"), b:to("f64")
+  return (a - b):abs():max():item() / math.max(1e-9, b:abs():max():item())
+end
+
+local cases = {
+  { name = "3x3, 16 channels", x = { 9, 12, 12, 16 }, w = { 16, 16, 3, 3 }, attrs = { pad = 1 } },
+  { name = "3x3, first layer", x = { 5, 16, 16, 3 }, w = { 16, 3, 3, 3 }, attrs = { pad = 1 } },
+  { name = "3x3, stride 2", x = { 33, 8, 8, 32 }, w = { 48, 32, 3, 3 }, attrs = { pad = 1, stride = 2 } },
+  { name = "1x1, stride 2", x = { 6, 8, 8, 32 }, w = { 64, 32, 1, 1 }, attrs = { stride = 2 } },
+  { name = "1x1", x = { 6, 7, 8, 20 }, w = { 24, 20, 1, 1 }, attrs = {} },
+  { name = "groups", x = { 3, 9, 9, 12 }, w = { 8, 3, 3, 3 }, attrs = { pad = 1, groups = 4 } },
+  { name = "depthwise", x = { 7, 9, 9, 24 }, w = { 24, 1, 3, 3 }, attrs = { pad = 1, groups = 24 } },
+  { name = "dilation", x = { 3, 11, 10, 8 }, w = { 8, 8, 3, 3 }, attrs = { pad = 2, dilation = 2 } },
+  { name = "more than a shard", x = { 10, 32, 32, 40 }, w = { 40, 40, 3, 3 }, attrs = { pad = 1 } },
+}
+
+describe("conv2d", function()
+  for _, case in ipairs(cases) do
+    it("is the same by oneDNN and by BLAS: " .. case.name, function()
+      for dtype, limit in pairs { f32 = 1e-5, bf16 = 2e-2 } do
+        local one = with_engine(0, run_conv, case, dtype)
+        local two = with_engine(1, run_conv, case, dtype)
+        for what, t in pairs(one) do
+          local d = relative_difference(t, two[what])
+          assert.is_true(d <= limit, ("%s %s: %g"):format(dtype, what, d))
+        end
+      end
+    end)
+
+    it("has the same bytes for 1, 2 and 4 threads: " .. case.name, function()
+      for _, dtype in ipairs { "f32", "bf16" } do
+        for engine = 0, 1 do
+          local function run() return with_engine(engine, run_conv, case, dtype) end
+          local first = with_threads(1, run)
+          for _, threads in ipairs { 2, 4 } do
+            for what, t in pairs(with_threads(threads, run)) do
+              assert.equal(first[what]:hash(), t:hash(),
+                ("%s %s, engine %d, %d threads"):format(dtype, what, engine, threads))
+            end
+          end
+        end
+      end
+    end)
+  end
+
+  it("adds to a gradient that is there", function()
+    for engine = 0, 1 do
+      with_engine(engine, function()
+        local x = rand("x", { 5, 6, 6, 16 }):require_grad(true)
+        local w = rand("w", { 8, 16, 3, 3 }):require_grad(true)
+        local function gradients(times)
+          x:zero_grad()
+          w:zero_grad()
+          for _ = 1, times do
+            local y = ea.conv2d(x, w, { pad = 1 })
+            y:backward(rand("g", y.shape))
+          end
+          return { x.grad:clone(), w.grad:clone() }
+        end
+        local once, twice = gradients(1), gradients(2)
+        for i = 1, 2 do assert.is_true(relative_difference(twice[i], once[i] * 2) < 1e-6) end
+      end)
+    end
+  end)
+
+  it("takes no images and gives no gradient", function()
+    local w = rand("w", { 8, 4, 3, 3 }):require_grad(true)
+    local y = ea.conv2d(ea.zeros { 0, 6, 6, 4 }, w, { pad = 1 })
+    assert.same({ 0, 6, 6, 8 }, y.shape)
+    y:backward(ea.zeros { 0, 6, 6, 8 })
+    assert.equal(0, w.grad:abs():max():item())
+  end)
+
+  it("names its engine", function()
+    local name = ffi.string(F.C.ea_conv_engine())
+    assert.is_true(name == "portable" or name:match("^oneDNN %d") ~= nil)
+    with_engine(1, function() assert.equal("portable", ffi.string(F.C.ea_conv_engine())) end)
+  end)
+
+  it("refuses what does not fit, in one sentence", function()
+    local x = ea.zeros { 1, 5, 5, 3 }
+    local function refuses(pattern, ...)
+      local ok, message = pcall(ea.conv2d, ...)
+      assert.is_false(ok)
+      assert.is_truthy(tostring(message):find(pattern), tostring(message))
+    end
+    refuses("have 3", x, ea.zeros { 4, 2, 3, 3 })
+    refuses("4 output channels do not divide into 3 groups", x, ea.zeros { 4, 1, 3, 3 }, { groups = 3 })
+    refuses("does not fit", x, ea.zeros { 4, 3, 7, 7 })
+    refuses("stride is 0", x, ea.zeros { 4, 3, 3, 3 }, { stride = 0 })
+    refuses("must be f32", x, ea.zeros({ 4, 3, 3, 3 }, "bf16"))
+    refuses("bias", x, ea.zeros { 4, 3, 3, 3 }, ea.zeros { 3 })
+    refuses("4 dimensions", ea.zeros { 5, 5, 3 }, ea.zeros { 4, 3, 3, 3 })
+  end)
+end)
+
+--- Output, gradients and running statistics of batch_norm.
+local function run_norm(dtype, size, attrs)
+  local c, master = size[#size], dtype == "f64" and "f64" or "f32"
+  local x = rand("x", size, dtype):require_grad(true)
+  local weight = rand("weight", { c }, master):require_grad(true)
+  local bias = rand("bias", { c }, master):require_grad(true)
+  local mean, var = ea.zeros({ c }, master), ea.ones({ c }, master)
+  local y = ea.batch_norm(x, weight, bias, mean, var, attrs)
+  y:backward(rand("g", size, dtype))
+  return { y = y:detach(), x = x.grad, weight = weight.grad, bias = bias.grad, mean = mean, var = var }
+end
+
+describe("batch_norm", function()
+  local big = { 8, 16, 16, 40 }
+
+  it("has the same bytes for 1, 2 and 4 threads", function()
+    for _, dtype in ipairs { "f32", "bf16" } do
+      for _, training in ipairs { true, false } do
+        local function run() return run_norm(dtype, big, { training = training, relu = true }) end
+        local first = with_threads(1, run)
+        for _, threads in ipairs { 2, 4 } do
+          for what, t in pairs(with_threads(threads, run)) do
+            assert.equal(first[what]:hash(), t:hash(), dtype .. " " .. what)
+          end
+        end
+      end
+    end
+  end)
+
+  it("computes in f32 what it computes in f64", function()
+    for _, attrs in ipairs { { training = true }, { training = true, relu = true }, { relu = true } } do
+      local one, two = run_norm("f32", big, attrs), run_norm("f64", big, attrs)
+      for what, t in pairs(one) do
+        -- the input is not the same: f64 numbers are drawn with more digits
+        assert.is_true(relative_difference(t, two[what]) < 2e-4, what)
+      end
+    end
+  end)
+
+  it("keeps its digits where the mean is far from zero", function()
+    local x = (rand("far", { 64, 8, 8, 4 }) + 1000):detach()
+    local mean, var = ea.zeros { 4 }, ea.ones { 4 }
+    ea.batch_norm(x, ea.ones { 4 }, ea.zeros { 4 }, mean, var, { training = true, momentum = 1 })
+    local exact = x:to("f64"):reshape(-1, 4)
+    assert.is_true(relative_difference(mean, exact:mean { axes = { 1 } }) < 1e-7)
+    assert.is_true(relative_difference(var, exact:var { axes = { 1 } }) < 1e-5)
+  end)
+
+  it("moves the running statistics as PyTorch does", function()
+    local x = ea.tensor { { 1 }, { 2 }, { 6 } }
+    local mean, var = ea.full({ 1 }, 10), ea.full({ 1 }, 4)
+    ea.batch_norm(x, ea.ones { 1 }, ea.zeros { 1 }, mean, var, { training = true, momentum = 0.25 })
+    assert.is_true(math.abs(mean:item() - (0.75 * 10 + 0.25 * 3)) < 1e-6)
+    assert.is_true(math.abs(var:item() - (0.75 * 4 + 0.25 * 7)) < 1e-6) -- unbiased: 14 / 2
+    ea.batch_norm(x, ea.ones { 1 }, ea.zeros { 1 }, mean, var)
+    assert.is_true(math.abs(mean:item() - 8.25) < 1e-6)
+  end)
+
+  it("passes NaN on, also through its ReLU", function()
+    local x = ea.tensor { { 1, 0 / 0 }, { 2, 1 } }
+    local y = ea.batch_norm(x, ea.ones { 2 }, ea.zeros { 2 }, ea.zeros { 2 }, ea.ones { 2 },
+      { training = true, relu = true })
+    assert.equal(2, y:count_nonfinite())
+  end)
+
+  it("refuses what does not fit, in one sentence", function()
+    local one, zero = ea.ones { 3 }, ea.zeros { 3 }
+    local ok, message = pcall(ea.batch_norm, ea.zeros { 1, 3 }, one, zero, zero, one, { training = true })
+    assert.is_false(ok)
+    assert.is_truthy(tostring(message):find("at least two values per channel"))
+    ok, message = pcall(ea.batch_norm, ea.zeros { 2, 4 }, one, zero, zero, one)
+    assert.is_false(ok)
+    assert.is_truthy(tostring(message):find("4 channels"))
+  end)
+end)
+
+describe("dropout", function()
+  local function run(attrs, threads)
+    return with_threads(threads or 1, function()
+      local x = ea.ones { 300, 301 }
+      x:require_grad(true)
+      local y = ea.dropout(x, attrs)
+      y:backward(ea.ones { 300, 301 })
+      return { y:detach(), x.grad }
+    end)
+  end
+
+  it("drops the given part, scales the rest, and lets the gradient through the same holes", function()
+    local r = run { p = 0.3, seed = 4, stream = 9 }
+    assert.is_true(math.abs(r[1]:mean():item() - 1) < 0.01)
+    assert.is_true(math.abs(r[1]:max():item() - 1 / 0.7) < 1e-6)
+    assert.equal(0, r[1]:min():item())
+    assert.equal(r[1]:hash(), r[2]:hash())
+  end)
+
+  it("depends on seed and stream, not on threads", function()
+    local first = run { seed = 4, stream = 9 }[1]:hash()
+    assert.equal(first, run({ seed = 4, stream = 9 }, 4)[1]:hash())
+    assert.not_equal(first, run { seed = 5, stream = 9 }[1]:hash())
+    assert.not_equal(first, run { seed = 4, stream = 8 }[1]:hash())
+  end)
+end)
+
+describe("gradients through windows", function()
+  it("add up in f32 when the images are bf16, whatever the threads", function()
+    local function run(op, attrs)
+      local x = rand("x", { 4, 9, 9, 6 }, "bf16"):require_grad(true)
+      local y = ea[op](x, attrs)
+      y:backward(rand("g", y.shape, "bf16"))
+      return x.grad
+    end
+    for op, attrs in pairs { max_pool2d = { size = 3, stride = 1 }, avg_pool2d = { size = 3, stride = 1 },
+      resize = { height = 20, width = 17 } } do
+      local first = with_threads(1, function() return run(op, attrs) end)
+      local again = with_threads(4, function() return run(op, attrs) end)
+      assert.equal(first:hash(), again:hash(), op)
+    end
+  end)
+end)
