@@ -45,12 +45,15 @@ end
 local cases = {
   { name = "3x3, 16 channels", x = { 9, 12, 12, 16 }, w = { 16, 16, 3, 3 }, attrs = { pad = 1 } },
   { name = "3x3, first layer", x = { 5, 16, 16, 3 }, w = { 16, 3, 3, 3 }, attrs = { pad = 1 } },
-  { name = "3x3, stride 2", x = { 33, 8, 8, 32 }, w = { 48, 32, 3, 3 }, attrs = { pad = 1, stride = 2 } },
+  { name = "3x3, stride 2", x = { 33, 8, 8, 32 }, w = { 48, 32, 3, 3 },
+    attrs = { pad = 1, stride = 2 } },
   { name = "1x1, stride 2", x = { 6, 8, 8, 32 }, w = { 64, 32, 1, 1 }, attrs = { stride = 2 } },
   { name = "1x1", x = { 6, 7, 8, 20 }, w = { 24, 20, 1, 1 }, attrs = {} },
   { name = "groups", x = { 3, 9, 9, 12 }, w = { 8, 3, 3, 3 }, attrs = { pad = 1, groups = 4 } },
-  { name = "depthwise", x = { 7, 9, 9, 24 }, w = { 24, 1, 3, 3 }, attrs = { pad = 1, groups = 24 } },
-  { name = "dilation", x = { 3, 11, 10, 8 }, w = { 8, 8, 3, 3 }, attrs = { pad = 2, dilation = 2 } },
+  { name = "depthwise", x = { 7, 9, 9, 24 }, w = { 24, 1, 3, 3 },
+    attrs = { pad = 1, groups = 24 } },
+  { name = "dilation", x = { 3, 11, 10, 8 }, w = { 8, 8, 3, 3 },
+    attrs = { pad = 2, dilation = 2 } },
   { name = "more than a shard", x = { 10, 32, 32, 40 }, w = { 40, 40, 3, 3 }, attrs = { pad = 1 } },
 }
 
@@ -125,7 +128,8 @@ describe("conv2d", function()
       assert.is_truthy(tostring(message):find(pattern), tostring(message))
     end
     refuses("have 3", x, ea.zeros { 4, 2, 3, 3 })
-    refuses("4 output channels do not divide into 3 groups", x, ea.zeros { 4, 1, 3, 3 }, { groups = 3 })
+    refuses("4 output channels do not divide into 3 groups", x,
+      ea.zeros { 4, 1, 3, 3 }, { groups = 3 })
     refuses("does not fit", x, ea.zeros { 4, 3, 7, 7 })
     refuses("stride is 0", x, ea.zeros { 4, 3, 3, 3 }, { stride = 0 })
     refuses("must be f32", x, ea.zeros({ 4, 3, 3, 3 }, "bf16"))
@@ -143,7 +147,8 @@ local function run_norm(dtype, size, attrs)
   local mean, var = ea.zeros({ c }, master), ea.ones({ c }, master)
   local y = ea.batch_norm(x, weight, bias, mean, var, attrs)
   y:backward(rand("g", size, dtype))
-  return { y = y:detach(), x = x.grad, weight = weight.grad, bias = bias.grad, mean = mean, var = var }
+  return { y = y:detach(), x = x.grad, weight = weight.grad, bias = bias.grad,
+    mean = mean, var = var }
 end
 
 describe("batch_norm", function()
@@ -164,7 +169,8 @@ describe("batch_norm", function()
   end)
 
   it("computes in f32 what it computes in f64", function()
-    for _, attrs in ipairs { { training = true }, { training = true, relu = true }, { relu = true } } do
+    local modes = { { training = true }, { training = true, relu = true }, { relu = true } }
+    for _, attrs in ipairs(modes) do
       local one, two = run_norm("f32", big, attrs), run_norm("f64", big, attrs)
       for what, t in pairs(one) do
         -- the input is not the same: f64 numbers are drawn with more digits
@@ -201,7 +207,8 @@ describe("batch_norm", function()
 
   it("refuses what does not fit, in one sentence", function()
     local one, zero = ea.ones { 3 }, ea.zeros { 3 }
-    local ok, message = pcall(ea.batch_norm, ea.zeros { 1, 3 }, one, zero, zero, one, { training = true })
+    local ok, message = pcall(ea.batch_norm, ea.zeros { 1, 3 }, one, zero, zero, one,
+      { training = true })
     assert.is_false(ok)
     assert.is_truthy(tostring(message):find("at least two values per channel"))
     ok, message = pcall(ea.batch_norm, ea.zeros { 2, 4 }, one, zero, zero, one)
@@ -221,7 +228,7 @@ describe("dropout", function()
     end)
   end
 
-  it("drops the given part, scales the rest, and lets the gradient through the same holes", function()
+  it("drops the given part, scales the rest, lets the gradient through the same holes", function()
     local r = run { p = 0.3, seed = 4, stream = 9 }
     assert.is_true(math.abs(r[1]:mean():item() - 1) < 0.01)
     assert.is_true(math.abs(r[1]:max():item() - 1 / 0.7) < 1e-6)
@@ -245,8 +252,8 @@ describe("gradients through windows", function()
       y:backward(rand("g", y.shape, "bf16"))
       return x.grad
     end
-    for op, attrs in pairs { max_pool2d = { size = 3, stride = 1 }, avg_pool2d = { size = 3, stride = 1 },
-      resize = { height = 20, width = 17 } } do
+    for op, attrs in pairs { max_pool2d = { size = 3, stride = 1 },
+      avg_pool2d = { size = 3, stride = 1 }, resize = { height = 20, width = 17 } } do
       local first = with_threads(1, function() return run(op, attrs) end)
       local again = with_threads(4, function() return run(op, attrs) end)
       assert.equal(first:hash(), again:hash(), op)

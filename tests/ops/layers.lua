@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
--- Cases of the network layers. References are loops over nested tables, straight from the formulas at
--- the top of each op's file.
+-- Cases of the network layers. References are loops over nested tables, straight from the formulas
+-- at the top of each op's file.
 
 --- {n,h,w,c} nested zeros.
 local function images(n, h, w, c)
@@ -181,7 +181,8 @@ local function resize(inputs, attrs)
     local c, b = source(j - 1, w, attrs.width)
     local r2, c2 = math.min(r + 1, h - 1), math.min(c + 1, w - 1)
     local function at(row, column) return x[n][row + 1][column + 1][k] end
-    return (1 - a) * ((1 - b) * at(r, c) + b * at(r, c2)) + a * ((1 - b) * at(r2, c) + b * at(r2, c2))
+    return (1 - a) * ((1 - b) * at(r, c) + b * at(r, c2))
+      + a * ((1 - b) * at(r2, c) + b * at(r2, c2))
   end)
 end
 
@@ -225,7 +226,8 @@ local function warp_case(name, attrs)
     op = "warp", name = name, attrs = attrs, reference = warp,
     grad = attrs.mode == 1 and { 1 } or { 1, 2 },
     inputs = function(dtype, rand)
-      return { rand({ 2, 5, 4, 3 }, dtype), rand({ 2, 3, 4, 2 }, dtype == "f64" and "f64" or "f32") }
+      local grid = dtype == "f64" and "f64" or "f32"
+      return { rand({ 2, 5, 4, 3 }, dtype), rand({ 2, 3, 4, 2 }, grid) }
     end,
   }
 end
@@ -233,9 +235,11 @@ end
 return function()
   return {
     conv_case("3x3, odd sizes, bias", { 2, 5, 7, 3 }, { 4, 3, 3, 3 }, { pad = 1 }, true),
-    conv_case("3x3, 16 channels, batch with a remainder", { 5, 6, 6, 16 }, { 16, 16, 3, 3 }, { pad = 1 }),
+    conv_case("3x3, 16 channels, batch with a remainder", { 5, 6, 6, 16 }, { 16, 16, 3, 3 },
+      { pad = 1 }),
     conv_case("3x3, stride 2, even size", { 3, 6, 6, 4 }, { 5, 4, 3, 3 }, { stride = 2, pad = 1 }),
-    conv_case("3x3, stride 2, odd size, bias", { 1, 7, 5, 8 }, { 6, 8, 3, 3 }, { stride = 2, pad = 1 }, true),
+    conv_case("3x3, stride 2, odd size, bias", { 1, 7, 5, 8 }, { 6, 8, 3, 3 },
+      { stride = 2, pad = 1 }, true),
     conv_case("1x1", { 2, 3, 4, 6 }, { 8, 6, 1, 1 }, {}),
     conv_case("1x1, stride 2, bias", { 2, 5, 4, 6 }, { 8, 6, 1, 1 }, { stride = 2 }, true),
     conv_case("5x5, no pad, one channel", { 2, 7, 6, 1 }, { 3, 1, 5, 5 }, {}, true),
@@ -255,13 +259,17 @@ return function()
     norm_case("of vectors, eps 0.1", { 7, 16 }, { training = true, eps = 0.1 }),
 
     image_case("max_pool2d", "2", { 2, 5, 4, 3 }, { size = 2 }, max_pool),
-    image_case("max_pool2d", "3, stride 2, pad 1", { 2, 6, 5, 3 }, { size = 3, stride = 2, pad = 1 }, max_pool),
+    image_case("max_pool2d", "3, stride 2, pad 1", { 2, 6, 5, 3 },
+      { size = 3, stride = 2, pad = 1 }, max_pool),
     image_case("max_pool2d", "overlapping", { 1, 5, 5, 2 }, { size = 3, stride = 1 }, max_pool),
     image_case("avg_pool2d", "2", { 2, 5, 4, 3 }, { size = 2 }, avg_pool),
-    image_case("avg_pool2d", "3, stride 2, pad 1", { 2, 6, 5, 3 }, { size = 3, stride = 2, pad = 1 }, avg_pool),
-    image_case("avg_pool2d", "gaps between windows", { 1, 8, 8, 2 }, { size = 2, stride = 3 }, avg_pool),
+    image_case("avg_pool2d", "3, stride 2, pad 1", { 2, 6, 5, 3 },
+      { size = 3, stride = 2, pad = 1 }, avg_pool),
+    image_case("avg_pool2d", "gaps between windows", { 1, 8, 8, 2 },
+      { size = 2, stride = 3 }, avg_pool),
     image_case("global_avg_pool", "70 channels", { 3, 4, 3, 70 }, {}, function(inputs)
-      return global_pool(inputs, 0, function(a, b) return a + b end, function(v, n) return v / n end)
+      return global_pool(inputs, 0, function(a, b) return a + b end,
+        function(v, n) return v / n end)
     end),
     image_case("global_max_pool", "5 channels", { 3, 4, 3, 5 }, {}, function(inputs)
       return global_pool(inputs, -math.huge, math.max, function(v) return v end)
@@ -271,18 +279,22 @@ return function()
     image_case("resize", "bilinear, down", { 2, 7, 6, 2 }, { height = 3, width = 1 }, resize),
     image_case("resize", "bilinear, corners aligned", { 1, 3, 4, 2 },
       { height = 5, width = 1, align_corners = true }, resize),
-    image_case("resize", "nearest, up and down", { 2, 3, 6, 2 }, { height = 7, width = 4, mode = 1 }, resize),
+    image_case("resize", "nearest, up and down", { 2, 3, 6, 2 },
+      { height = 7, width = 4, mode = 1 }, resize),
 
     warp_case("bilinear, zeros", {}),
     warp_case("bilinear, border", { padding = 1 }),
     warp_case("nearest, zeros", { mode = 1 }),
     warp_case("nearest, border", { mode = 1, padding = 1 }),
 
-    image_case("dropout", "nothing dropped", { 3, 5 }, { p = 0 }, function(inputs) return inputs[1] end),
-    image_case("dropout", "all dropped", { 3, 5 }, { p = 1 }, function(inputs) return inputs[1] * 0 end),
+    image_case("dropout", "nothing dropped", { 3, 5 }, { p = 0 },
+      function(inputs) return inputs[1] end),
+    image_case("dropout", "all dropped", { 3, 5 }, { p = 1 },
+      function(inputs) return inputs[1] * 0 end),
 
     {
-      op = "layer_norm", name = "last axis of three", attrs = {}, reference = layer_norm, grad = { 1, 2, 3 },
+      op = "layer_norm", name = "last axis of three", attrs = {}, reference = layer_norm,
+      grad = { 1, 2, 3 },
       inputs = function(dtype, rand)
         local master = dtype == "f64" and "f64" or "f32"
         return { rand({ 2, 3, 7 }, dtype), rand({ 7 }, master), rand({ 7 }, master) }
