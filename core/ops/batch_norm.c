@@ -10,7 +10,7 @@
  *
  * Backward, with g the gradient of y (0 where the ReLU cut), R rows:
  *   gbias = sum g;  gweight = rstd * sum g (x - mean)
- *   gx = weight rstd (g - gbias/R - (x - mean) rstd gweight/R)   training;   weight rstd g   otherwise
+ *   gx = weight rstd (g - gbias/R - (x - mean) rstd gweight/R) in training, weight rstd g otherwise
  * What the ReLU cut is found again from x, by the very arithmetic of forward: y need not be read.
  *
  * Channels run in lanes of 16, rows in tiles that stay in the first cache; sums are f32 within a
@@ -72,7 +72,7 @@ static int shape(ea_call *c) {
   return EA_OK;
 }
 
-/* ---- kernels: one tile of rows, n (<= 16) channels from k -------------------------------------- */
+/* ---- kernels: one tile of rows, n (<= 16) channels from k ---- */
 
 /* Sums of x - a and its square. */
 EA_INLINE void tile_moments(const job *j, int dtype, int64_t row, int64_t end, int64_t k, int n,
@@ -159,7 +159,7 @@ EA_INLINE void tile_grad(const job *j, int dtype, int64_t row, int64_t end, int6
   }
 }
 
-/* ---- shards: tiles of rows, lanes of channels --------------------------------------------------- */
+/* ---- shards: tiles of rows, lanes of channels ---- */
 
 enum { MOMENTS, APPLY, GRAD_SUMS, GRAD };
 
@@ -219,7 +219,7 @@ static int begin(ea_call *c, const ea_bn *b, job *j, int vectors, float **vector
   return EA_OK;
 }
 
-/* ---- the op ------------------------------------------------------------------------------------- */
+/* ---- the op ---- */
 
 static void batch_statistics(ea_call *c, const ea_bn *b, job *j, float *shift) {
   ea_load_f32(shift, j->x, j->dtype, b->channels); /* the first row */

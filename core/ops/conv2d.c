@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * conv2d - cross-correlation of images, as every network library's "convolution".
  *
- *   y[n,i,j,o] = bias[o] + sum_{a,b,c} x[n, i*stride - pad + a*dilation, j*stride - pad + b*dilation, c]
- *                          * w[o, c, a, b]          (x is 0 outside; c runs over o's group)
+ *   y[n,i,j,o] = bias[o] + sum over a,b,c of w[o,c,a,b] *
+ *                x[n, i*stride - pad + a*dilation, j*stride - pad + b*dilation, c]
+ *   (x is 0 outside; c runs over o's group)
  *   x {n,h,w,c}; w {o, c/groups, kh, kw}; bias {o}, optional -> y {n,oh,ow,o},
  *   oh = (h + 2 pad - dilation (kh-1) - 1) / stride + 1, rounded down.
  *
@@ -80,7 +81,8 @@ static int shape(ea_call *c) {
   }
   ea_conv v;
   describe(c, &v);
-  if (v.h + 2 * v.pad < v.dilation * (v.kh - 1) + 1 || v.w + 2 * v.pad < v.dilation * (v.kw - 1) + 1)
+  if (v.h + 2 * v.pad < v.dilation * (v.kh - 1) + 1 ||
+      v.w + 2 * v.pad < v.dilation * (v.kw - 1) + 1)
     return ea_call_fail(c, EA_ERR_SHAPE,
                         "the kernel of weights %s does not fit into images %s padded by %d; pad "
                         "more or use a smaller kernel", ea_shape_text(w), ea_shape_text(x),
@@ -104,7 +106,7 @@ static int forward(ea_call *c) {
   return v.n ? run(c, &v, EA_CONV_FORWARD, 0) : EA_OK;
 }
 
-/* ---- gradient of the bias: sums of the channels over all pixels -------------------------------- */
+/* ---- gradient of the bias: sums of the channels over all pixels ---- */
 
 enum { SUM_SHARDS = 16 };
 

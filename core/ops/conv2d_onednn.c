@@ -71,7 +71,7 @@ static void one_thread(void) {
 
 static size_t round64(size_t n) { return (n + 63) / 64 * 64; }
 
-/* ---- plans --------------------------------------------------------------------------------------- */
+/* ---- plans ---- */
 
 static void plan_free(plan *p) {
   if (!p) return;
@@ -226,7 +226,7 @@ static int find_plan(ea_call *c, const ea_conv *v, int64_t n, int pass, plan **o
   return EA_OK;
 }
 
-/* ---- execution ----------------------------------------------------------------------------------- */
+/* ---- execution ---- */
 
 typedef struct job {
   ea_call *call;

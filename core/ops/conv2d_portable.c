@@ -77,7 +77,8 @@ static void run_rows(const job *j, char *x, char *y, char *dw, int64_t first, ch
     char *a = j->direct ? x + (size_t)(first * v->w * v->c + g * j->cg) * j->e : col;
     int64_t lda = j->direct ? v->c : j->k;
     if (!j->direct && j->pass != EA_CONV_DATA) im2col(j, x, g, first, count, col, 0);
-    if (j->pass == EA_CONV_FORWARD) gemm(j, 0, 1, pixels, j->og, j->k, a, lda, wg, j->k, 0, yg, v->o);
+    if (j->pass == EA_CONV_FORWARD)
+      gemm(j, 0, 1, pixels, j->og, j->k, a, lda, wg, j->k, 0, yg, v->o);
     else if (j->pass == EA_CONV_WEIGHTS)
       gemm(j, 1, 0, j->og, j->k, pixels, yg, v->o, a, lda, 1, wg, j->k);
     else {

@@ -43,7 +43,8 @@ EA_INLINE void pool_image(const job *j, int dtype, int64_t image) {
       pool_block(ea_ptr(c->in[0]), dtype, j, image, k, n, value, first);
     if (!j->backward) {
       for (int i = 0; i < n; i++)
-        ea_real_set(ea_ptr(c->out[0]), dtype, at + i, j->max ? value[i] : value[i] / (double)j->pixels);
+        ea_real_set(ea_ptr(c->out[0]), dtype, at + i,
+                    j->max ? value[i] : value[i] / (double)j->pixels);
       continue;
     }
     void *gx = ea_ptr(c->gin[0]);

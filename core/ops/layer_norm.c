@@ -103,7 +103,8 @@ static int shape(ea_call *c) {
                           i == 1 ? "weight" : "bias", (long long)x->size[x->ndim - 1],
                           ea_shape_text(x), ea_shape_text(c->in[i]));
   }
-  if (!(c->attr[0] >= 0)) return ea_call_fail(c, EA_ERR_ARG, "expected eps >= 0, got %g", c->attr[0]);
+  if (!(c->attr[0] >= 0))
+    return ea_call_fail(c, EA_ERR_ARG, "expected eps >= 0, got %g", c->attr[0]);
   job j;
   describe(c, &j);
   ea_call_output(c, 0, x->dtype, x->ndim, x->size);

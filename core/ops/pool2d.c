@@ -3,8 +3,8 @@
  *
  *   x {n,h,w,c} f32, bf16 or f64 -> y {n,oh,ow,c}, oh = (h + 2 pad - size) / stride + 1, rounded
  *   down; stride 0 means stride = size; pad <= size/2.
- *   max ignores the padding; its gradient goes to the first of the largest (in reading order), found
- *   again from x. avg counts the padding as zeros and divides by size*size, as PyTorch's default.
+ *   max ignores the padding; its gradient goes to the first of the largest (in reading order),
+ *   found again from x. avg counts the padding as zeros and divides by size*size, as PyTorch's default.
  */
 #include <math.h>
 
@@ -28,8 +28,8 @@ static window window_of(const job *j, int64_t i, int64_t k) {
 
 /* Sums or maxima of n channels from c0 over a window of the image at x; pixel[m]: where the first
  * maximum is. */
-EA_INLINE void pool_window(const job *j, const void *x, int dtype, int64_t base, window v, int64_t c0,
-                           int n, double *value, int32_t *pixel) {
+EA_INLINE void pool_window(const job *j, const void *x, int dtype, int64_t base, window v,
+                           int64_t c0, int n, double *value, int32_t *pixel) {
   for (int m = 0; m < n; m++) {
     value[m] = j->max ? -INFINITY : 0;
     pixel[m] = (int32_t)(v.top * j->w + v.left);
@@ -61,8 +61,10 @@ EA_INLINE void forward_image(const job *j, int dtype, int64_t image) {
       for (int64_t c0 = 0; c0 < j->c; c0 += BLOCK) {
         int n = (int)EA_MIN(BLOCK, j->c - c0);
         int64_t at = ((image * j->oh + i) * j->ow + k) * j->c + c0;
-        pool_window(j, x, dtype, image * j->h * j->w * j->c, window_of(j, i, k), c0, n, value, pixel);
-        for (int m = 0; m < n; m++) ea_real_set(y, dtype, at + m, j->max ? value[m] : value[m] / area);
+        window v = window_of(j, i, k);
+        pool_window(j, x, dtype, image * j->h * j->w * j->c, v, c0, n, value, pixel);
+        for (int m = 0; m < n; m++)
+          ea_real_set(y, dtype, at + m, j->max ? value[m] : value[m] / area);
       }
 }
 
@@ -116,8 +118,8 @@ static int shape(ea_call *c) {
   EA_TRY(ea_call_check_float(c, 0));
   EA_TRY(ea_call_check_ndim(c, 0, 4));
   if (!(c->attr[0] >= 1 && c->attr[0] <= 32768 && c->attr[1] >= 0 && c->attr[1] <= 32768))
-    return ea_call_fail(c, EA_ERR_ARG, "expected a size of 1 or more and a stride of 0 or more, got "
-                        "%g and %g", c->attr[0], c->attr[1]);
+    return ea_call_fail(c, EA_ERR_ARG, "expected a size of 1 or more and a stride of 0 or more, "
+                        "got %g and %g", c->attr[0], c->attr[1]);
   if (!(c->attr[2] >= 0 && 2 * c->attr[2] <= c->attr[0]))
     return ea_call_fail(c, EA_ERR_ARG, "pad is %g, expected 0 to half the window's size of %g",
                         c->attr[2], c->attr[0]);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * real.h - one kernel for f32, bf16 and f64: numbers are loaded as double and rounded when stored.
- * A kernel takes `dtype`, is EA_INLINE, and is called through EA_BY_DTYPE with D, a constant in each
- * of three copies. For ops where simplicity is worth more than the last bit of speed.
+ * A kernel takes `dtype`, is EA_INLINE, and is called through EA_BY_DTYPE with D, a constant in
+ * each of three copies. For ops where simplicity is worth more than the last bit of speed.
  */
 #ifndef EA_REAL_H
 #define EA_REAL_H

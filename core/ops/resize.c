@@ -3,7 +3,8 @@
  *
  *   x {n,h,w,c} f32, bf16 or f64 -> y {n,height,width,c}.
  *   mode 0, bilinear: y at i reads x at s = max(0, (i + 1/2) h/height - 1/2), or with align_corners
- *   s = i (h-1)/(height-1), between its two neighbours in proportion.  mode 1, nearest: floor(i h/height).
+ *   s = i (h-1)/(height-1), between its two neighbours in proportion.
+ *   mode 1, nearest: s = floor(i h/height).
  */
 #include <math.h>
 
