@@ -41,13 +41,23 @@ local function is_internal(source)
   return source:sub(1, #own_folder) == own_folder
 end
 
---- Raises "FILE:LINE: sentence" at the caller's line outside edgeai's own files.
+--- Functions whose first argument has a path, such as a layer's call: function -> path(argument).
+F.frames = {}
+
+--- Raises "FILE:LINE: [path: ]sentence" at the caller's line outside edgeai's own files. The path is
+-- that of the innermost frame in F.frames.
 function F.raise(format, ...)
   local sentence = select("#", ...) > 0 and format:format(...) or format
-  local level = 2
+  local level, path = 2, nil
   while true do
-    local info = debug.getinfo(level, "Sl")
+    local info = debug.getinfo(level, "Slf")
     if not info then break end
+    local path_of = path == nil and F.frames[info.func]
+    if path_of then
+      local _, argument = debug.getlocal(level, 1)
+      path = path_of(argument) or false
+      if path then sentence = path .. ": " .. sentence end
+    end
     if info.what ~= "C" and info.currentline > 0 and not is_internal(info.source) then
       error(("%s:%d: %s"):format(info.short_src, info.currentline, sentence), 0)
     end

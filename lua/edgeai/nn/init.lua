@@ -1,0 +1,77 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- edgeai.nn - layers and networks: ea.nn.conv2d{16, 32}, ea.nn.sequential{...}, ea.nn.wrn{depth=16}.
+--
+-- Layers       conv2d linear batch_norm dropout flatten identity
+--              relu leaky_relu relu6 sigmoid tanh gelu silu softplus
+--              max_pool avg_pool global_avg_pool global_max_pool
+-- Containers   sequential residual parallel
+-- Networks     wrn resnet vgg mobilenet_v2 lenet5 mlp; ea.nn.register(name, build) adds one
+-- Files        ea.nn.load(path), ea.nn.from_state(path)
+-- Every layer's constructor and methods are described in its own file; what all have, in module.lua,
+-- state.lua and inspect.lua. Inputs of image networks are {n, h, w, c}.
+
+local F = require "edgeai.ffi"
+local Module = require "edgeai.nn.module"
+local text = require "edgeai.text"
+
+for _, part in ipairs { "state", "inspect" } do
+  for name, fn in pairs(require("edgeai.nn." .. part)) do Module[name] = fn end
+end
+
+local nn = { Module = Module, is_module = Module.is }
+
+for _, name in ipairs { "conv2d", "linear", "batch_norm", "dropout", "flatten", "identity",
+  "sequential", "residual", "parallel" } do
+  nn[name] = require("edgeai.nn." .. name)
+end
+for _, family in ipairs { "activation", "pool" } do
+  for name, constructor in pairs(require("edgeai.nn." .. family)) do
+    if name ~= "by_name" then nn[name] = constructor end
+  end
+end
+
+-- ---- architectures -----------------------------------------------------------------------------
+
+local builders = {}
+
+--- Makes `build(options)` -> network known as ea.nn.NAME{...}, so that files written by net:save say
+-- how to build it. `build` gets the options as given; they must be plain values (JSON).
+function nn.register(name, build)
+  if type(name) ~= "string" or not name:find("^[%a_][%w_]*$") or type(build) ~= "function" then
+    F.raise("nn.register: expected a name and a function, got %s and a %s", tostring(name),
+      type(build))
+  end
+  if nn[name] and not builders[name] then
+    F.raise("nn.register: '%s' is taken by a layer or function of ea.nn", name)
+  end
+  builders[name] = build
+  nn[name] = function(given)
+    local net = build(given or {})
+    if not Module.is(net) then F.raise("nn.%s: its builder returned no network", name) end
+    net.arch = { name = name, options = given or {} }
+    return net
+  end
+end
+
+for _, name in ipairs { "wrn", "resnet", "vgg", "mobilenet_v2", "lenet5", "mlp" } do
+  nn.register(name, require("edgeai.nn.arch." .. name))
+end
+
+--- Sorted names of the architectures.
+function nn.architectures() return text.keys(builders) end
+
+--- The architecture of that name with a table of options.
+function nn.build(name, options)
+  if not builders[name] then
+    F.raise("nn: there is no architecture '%s'%s; there are %s", tostring(name),
+      text.suggest(tostring(name), builders), text.list(text.keys(builders), "and"))
+  end
+  return nn[name](options)
+end
+
+--- The network in a safetensors file, in evaluation mode: see file.lua.
+function nn.load(path) return require("edgeai.nn.file").load(path, nn.build) end
+--- A network from a bare PyTorch state dict (WRN, CIFAR ResNet), recognised by names and shapes.
+function nn.from_state(path) return require("edgeai.nn.file").from_state(path, nn.build) end
+
+return nn
