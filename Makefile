@@ -6,6 +6,8 @@ CC ?= gcc
 OPT ?= -O3
 ONEDNN ?= 1
 LUAJIT ?= luajit
+# All processors, unless make was told a number.
+JOBS = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
 CFLAGS ?= $(OPT) -g -march=$(ARCH)
@@ -99,13 +101,13 @@ deps:
 # What comes after `deps` runs in a second make: this one looked for the libraries too early.
 nonn2s:
 	@$(MAKE) --no-print-directory deps DEPS='$(BUILD_DEPS) $(RUN_DEPS)'
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory $(JOBS) all
 	$(BUILD)/edgeai run experiments/nonn2s.lua
 
 # ---- tests ---------------------------------------------------------------------------------------
 test:
 	@$(MAKE) --no-print-directory deps
-	@$(MAKE) --no-print-directory run-tests
+	@$(MAKE) --no-print-directory $(JOBS) run-tests
 
 run-tests: all $(TEST_BIN)
 	@BUILD=$(BUILD) sh tests/run.sh $(TEST_BIN)
@@ -126,7 +128,7 @@ lint: all
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 sanitize:
 	@ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 EDGEAI_SANITIZED=1 \
-	  $(MAKE) --no-print-directory run-tests BUILD=$(BUILD)-sanitize \
+	  $(MAKE) --no-print-directory $(JOBS) run-tests BUILD=$(BUILD)-sanitize \
 	  CFLAGS='-O1 -g -march=$(ARCH) $(SANITIZE)' LDFLAGS='$(LDFLAGS) $(SANITIZE)'
 
 gc-stress: all

@@ -36,6 +36,8 @@ function errors.handler(value)
     message = meta and meta.__tostring and tostring(value)
       or value == nil and "error(nil)" or ("error with a %s value"):format(type(value))
   end
+  message = message:gsub("(module '[^']*' not found):\n.*", "%1 beside the script, in $EDGEAI_PATH "
+    .. "or where Lua modules are installed")
   local frames = frames_from(3)
   local inside, rest = message:match("^(edgeai/[%w_/]+%.lua:%d+): (.*)$")
   if inside and frames[1] then
