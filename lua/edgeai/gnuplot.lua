@@ -40,7 +40,9 @@ end
 --- A tensor or a list as a list; raises with the place named otherwise.
 function gnuplot.list(x, where)
   if F.is_tensor(x) then return x:tolist() end
-  if type(x) ~= "table" then F.raise("%s: expected a list or a tensor, got a %s", where, type(x)) end
+  if type(x) ~= "table" then
+    F.raise("%s: expected a list or a tensor, got a %s", where, type(x))
+  end
   return x
 end
 
@@ -78,14 +80,15 @@ local function complaint(script)
   return last or "no reason given"
 end
 
---- Draws a script into `path` (PNG, width x height pixels). Returns true; or nil and a sentence where
--- there is no gnuplot or it failed, so that a run can go on without its picture.
+--- Draws a script into `path` (PNG, width x height pixels). Returns true; or nil and a sentence
+-- where there is no gnuplot or it failed, so that a run can go on without its picture.
 function gnuplot.draw(path, width, height, script)
   if type(path) ~= "string" then
     F.raise("plot: expected the path of a PNG file, got a %s", type(path))
   end
   if not installed() then
-    return nil, ("%s was not drawn: gnuplot is not installed (Debian package gnuplot-nox)"):format(path)
+    return nil, ("%s was not drawn: gnuplot is not installed (Debian package gnuplot-nox)")
+      :format(path)
   end
   local name, half = os.tmpname(), path .. ".tmp"
   local file, message = io.open(name, "w")

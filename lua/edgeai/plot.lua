@@ -6,12 +6,13 @@
 --   ea.plot.bars(path, { categories = names, series = { { name =, values = {...} } } })
 --   ea.plot.scatter(path, { series = { { name =, x = {...}, y = {...}, labels = {...} } } })
 --   ea.plot.heatmap(path, { values = {{...}}, rows = names, columns = names })
---   ea.plot.confusion(path, { counts = {{...}}, classes = names })  -- rows: true, columns: predicted
+--   ea.plot.confusion(path, { counts = {{...}}, classes = names }) -- [true][predicted]
 --   ea.plot.panels(path, { title =, { kind = "lines", ... }, { kind = "bars", ... } })
 --
--- Values are lists or tensors; NaN leaves a gap. Common options: title, x and y (axis labels), x_range
--- and y_range ({ low, high }, either may be nil), log_y, width and height (pixels). Every function
--- returns true, or nil and a sentence if the picture could not be drawn; wrong options raise.
+-- Values are lists or tensors; NaN leaves a gap. Common options: title, x and y (axis labels),
+-- x_range and y_range ({ low, high }, either may be nil), log_y, width and height (pixels). Every
+-- function returns true, or nil and a sentence if the picture could not be drawn; wrong options
+-- raise.
 
 local F = require "edgeai.ffi"
 local G = require "edgeai.gnuplot"
@@ -62,8 +63,8 @@ local function head(o)
   local above = 1 + rows * 1.35
   return table.concat {
     ("set tmargin %g\n"):format(above + (o.title and 2 or 0.5)),
-    ("set key at graph 0, graph %g left bottom horizontal reverse Left samplen 2 width 1 maxcols %d "
-      .. "textcolor rgb %s\n"):format(1 + 11 / o.height, columns, G.quote(G.ink)),
+    ("set key at graph 0, graph %g left bottom horizontal reverse Left samplen 2 width 1 "
+      .. "maxcols %d textcolor rgb %s\n"):format(1 + 11 / o.height, columns, G.quote(G.ink)),
     o.title and ("set label 1 %s at graph 0, graph 1 left offset 0,%g font \"%s:Bold,16\" "
       .. "textcolor rgb %s\n"):format(G.quote(o.title), above, G.font, G.quote(G.ink)) or "",
   }
@@ -111,8 +112,8 @@ end
 
 -- ---- kinds -------------------------------------------------------------------------------------
 
---- Curves. A series: name, y, x (1, 2, ... if left out), dashed, colour ("#RRGGBB"), faint (thin and
--- pale, for raw values behind a smoothed curve).
+--- Curves. A series: name, y, x (1, 2, ... if left out), dashed, colour ("#RRGGBB"), faint (thin
+-- and pale, for raw values behind a smoothed curve).
 function kinds.lines(given, p)
   local o = options(given, { series = none }, "lines")
   local script, curves = { frame(o) }, {}
@@ -170,8 +171,8 @@ local function name_tics(names, axis, pixels)
     turned and "rotate by 40 right" or "norotate")
 end
 
---- Grouped bars. categories: names; a series: name, values, colour. numbers: write the value over each
--- bar, as this format ("%.1f"). Starts at 0 unless y_range says otherwise.
+--- Grouped bars. categories: names; a series: name, values, colour. numbers: write the value over
+-- each bar, as this format ("%.1f"). Starts at 0 unless y_range says otherwise.
 function kinds.bars(given, p)
   local o = options(given, { series = none, categories = none, numbers = none }, "bars")
   local series, categories = need_series(o, "bars"), G.list(o.categories, "plot.bars: categories")
@@ -185,8 +186,8 @@ function kinds.bars(given, p)
   for i, item in ipairs(series) do
     local values, rows = G.list(item.values, "plot.bars: values"), {}
     if #values ~= #categories then
-      F.raise("plot.bars: series '%s' has %d values for %d categories", tostring(item.name), #values,
-        #categories)
+      F.raise("plot.bars: series '%s' has %d values for %d categories", tostring(item.name),
+        #values, #categories)
     end
     for c, value in ipairs(values) do
       rows[c] = ("%g %s"):format(c - 1 + (i - (#series + 1) / 2) * width, G.number(value))
@@ -314,14 +315,15 @@ for kind, script_of in pairs(kinds) do
   end
 end
 
---- Several plots in one picture: { title =, columns = 2, width =, height =, panel, panel, ... }, each
--- panel the options of one plot with its `kind`.
+--- Several plots in one picture: { title =, columns = 2, width =, height =, panel, panel, ... },
+-- each panel the options of one plot with its `kind`.
 function plot.panels(path, o)
   local panels, total = {}, {}
   for key, value in pairs(o) do
     if type(key) ~= "number" then total[key] = value end
   end
-  total = F.options(total, { title = none, columns = 2, width = none, height = none }, "plot.panels")
+  total = F.options(total, { title = none, columns = 2, width = none, height = none },
+    "plot.panels")
   if #o == 0 then F.raise("plot.panels: expected one panel or more") end
   local columns = math.min(total.columns, #o)
   local rows = math.ceil(#o / columns)
@@ -335,8 +337,8 @@ function plot.panels(path, o)
     for key, value in pairs(panel) do sized[key] = value end
     panels[i] = kinds[panel.kind](sized, "p" .. i)
   end
-  local title = total.title and ("title %s font \"%s:Bold,18\" "):format(G.quote(total.title), G.font)
-    or ""
+  local title = total.title
+    and ("title %s font \"%s:Bold,18\" "):format(G.quote(total.title), G.font) or ""
   return G.draw(path, width, height,
     ("set multiplot layout %d,%d %s\n"):format(rows, columns, title) .. table.concat(panels)
     .. "unset multiplot\n")
