@@ -87,6 +87,8 @@ static int read_line(lua_State *L)
       rl_callback_handler_remove();
       rl_free_line_state();
       rl_replace_line("", 0);
+      lua_sethook(L, NULL, 0, 0); /* nothing is running that could be stopped */
+      if (ea_interrupt_pending() == SIGINT) ea_interrupt_clear();
       fputs("\n", stdout);
       lua_pushboolean(L, 0);
       return 1;

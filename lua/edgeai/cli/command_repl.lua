@@ -87,7 +87,6 @@ function command.run(given, operands)
       if terminal and line == nil then print() end
       return signal == 15 and 143 or 0
     elseif line == false then
-      F.C.ea_interrupt_clear()
       pending = ""
     else
       local source = pending .. line

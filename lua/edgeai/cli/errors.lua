@@ -49,6 +49,7 @@ end
 --- Writes the report of a handled error to `out` (stderr).
 function errors.report(failure, out)
   out = out or io.stderr
+  if type(failure) ~= "table" then failure = { message = tostring(failure), frames = {} } end
   io.stdout:flush()
   out:write("edgeai: ", failure.message, "\n")
   local frames = failure.frames
