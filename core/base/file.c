@@ -92,7 +92,7 @@ int ea_writer_open(ea_writer *w, const char *path) {
     status = ea_fail(EA_ERR_IO, "cannot write %s: it is a folder; give a file's path", path);
   else if (there && !S_ISREG(st.st_mode))
     /* A rename would replace the device or pipe by a file. */
-    status = ea_fail(EA_ERR_IO, "cannot write %s: it is a device or pipe, not a regular file", path);
+    status = ea_fail(EA_ERR_IO, "cannot write %s: it is a device or pipe, not a file", path);
   else if (there && access(w->path, W_OK) != 0)
     status = fail_errno("write", path); /* a read-only file is meant to stay */
   if (status == EA_OK) status = create_temp(w);

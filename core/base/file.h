@@ -7,9 +7,10 @@
 #include "base.h"
 
 /* ---- writing -----------------------------------------------------------------------------------
- * A writer fills a temporary file beside its target; commit syncs it and renames it over the target,
- * so that whoever opens the target sees the old file or the whole new one. After a failure call
- * ea_writer_abort (harmless after commit too): the old file is untouched, the temporary is gone. */
+ * A writer fills a temporary file beside its target; commit syncs it and renames it over the
+ * target, so that whoever opens the target sees the old file or the whole new one. After a failure
+ * call ea_writer_abort (harmless after commit too): the old file is untouched, the temporary is
+ * gone. */
 typedef struct ea_writer {
   const char *name; /* the path as the caller gave it (borrowed), for sentences */
   char *path;       /* the same with symbolic links resolved: a link is kept, its target replaced */
@@ -51,8 +52,8 @@ void ea_source_memory(const void *data, size_t bytes, const char *name, ea_sourc
 int ea_source_read(ea_source *s, void *to, size_t bytes);
 void ea_source_close(ea_source *s);
 
-/* EA_ERR_FORMAT if no honest file of `packed` bytes unpacks to `unpacked` bytes: beyond what deflate
- * can do (1032:1), or both large (over 256 MiB) and suspiciously dense (over 200:1). */
+/* EA_ERR_FORMAT if no honest file of `packed` bytes unpacks to `unpacked` bytes: beyond what
+ * deflate can do (1032:1), or both large (over 256 MiB) and suspiciously dense (over 200:1). */
 int ea_check_unpacked(const char *name, int64_t packed, int64_t unpacked);
 
 /* A name out of a foreign file, made fit for a sentence: quoted, shortened, no control characters.

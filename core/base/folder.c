@@ -17,7 +17,7 @@ int ea_file_exists(const char *path) {
 }
 
 int ea_make_folder(const char *path) {
-  if (!path || !*path) return ea_fail(EA_ERR_ARG, "a folder to make needs a path, not an empty one");
+  if (!path || !*path) return ea_fail(EA_ERR_ARG, "a folder to make needs a path");
   char *part = ea_strdup(path);
   if (!part) return EA_ERR_MEMORY;
   int status = EA_OK;
@@ -58,7 +58,7 @@ static int is_folder(const char *path, const struct dirent *e) {
 }
 
 int ea_list_folder(const char *path, char **names) {
-  if (!path || !*path) return ea_fail(EA_ERR_ARG, "a folder to list needs a path, not an empty one");
+  if (!path || !*path) return ea_fail(EA_ERR_ARG, "a folder to list needs a path");
   struct dirent **entry = NULL;
   int n = scandir(path, &entry, not_dots, bytewise);
   if (n < 0) return ea_fail(EA_ERR_IO, "cannot list folder %s: %s", path, strerror(errno));

@@ -48,7 +48,8 @@ static void *arena_alloc(arena *a, size_t bytes) {
   if (!c || c->room - c->used < bytes) {
     size_t room = EA_MAX(bytes, (size_t)CHUNK);
     if (room > BUDGET || a->total + room > BUDGET) {
-      a->status = ea_fail(EA_ERR_FORMAT, "JSON text needs more than %zu MiB once read", BUDGET >> 20);
+      a->status = ea_fail(EA_ERR_FORMAT, "JSON text needs more than %zu MiB when read",
+                          BUDGET >> 20);
       return NULL;
     }
     c = ea_alloc(sizeof *c + room);

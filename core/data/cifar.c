@@ -38,9 +38,10 @@ int ea_cifar_parse(ea_source *s, int label_bytes, ea_tensor **images, ea_tensor 
   int64_t record = label_bytes + PIXELS, n = s->bytes / record;
   if (n == 0 || s->bytes % record)
     return ea_fail(EA_ERR_FORMAT,
-                   "%s has %lld bytes, not a multiple of CIFAR-%s's %lld per image: it is cut off or "
-                   "another kind of file",
-                   s->name, (long long)s->bytes, label_bytes == 1 ? "10" : "100", (long long)record);
+                   "%s has %lld bytes, not a multiple of CIFAR-%s's %lld per image: it is cut off "
+                   "or another kind of file",
+                   s->name, (long long)s->bytes, label_bytes == 1 ? "10" : "100",
+                   (long long)record);
   ea_tensor *x = NULL, *y = NULL;
   int status = ea_tensor_new(EA_U8, 4, (const int64_t[]){n, SIDE, SIDE, 3}, &x);
   if (status == EA_OK) status = ea_tensor_new(EA_I32, 1, &n, &y);

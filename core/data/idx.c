@@ -92,7 +92,9 @@ static int read_idx(ea_source *s, int64_t packed, int exact, ea_tensor **out) {
 }
 
 /* What a source of `packed` bytes may unpack to. */
-static int64_t most_unpacked(int64_t packed) { return EA_MIN(packed, INT64_MAX / 2048) * 1040 + 64; }
+static int64_t most_unpacked(int64_t packed) {
+  return EA_MIN(packed, INT64_MAX / 2048) * 1040 + 64;
+}
 
 static int read_packed(ea_source *s, ea_tensor **out) {
   gunzip *g = ea_alloc_zero(sizeof *g);
@@ -140,7 +142,8 @@ int ea_idx_parse(ea_source *s, ea_tensor **out) {
   if (s->bytes < 5)
     return not_idx(s, "it is too short");
   EA_TRY(ea_source_read(s, p.first, 2));
-  ea_source all = {.name = s->name, .bytes = s->bytes, .read = read_peeked, .context = &p, .fd = -1};
+  ea_source all = {.name = s->name, .bytes = s->bytes, .read = read_peeked, .context = &p,
+                   .fd = -1};
   if (p.first[0] == 0x1f && p.first[1] == 0x8b) return read_packed(&all, out);
   return read_idx(&all, s->bytes, 1, out);
 }

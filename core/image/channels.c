@@ -6,7 +6,8 @@
 
 int ea_image_check_channels(int channels) {
   if (channels == 0 || channels == 1 || channels == 3 || channels == 4) return EA_OK;
-  return ea_fail(EA_ERR_ARG, "an image has 1, 3 or 4 channels (0: as in the file), not %d", channels);
+  return ea_fail(EA_ERR_ARG, "an image has 1, 3 or 4 channels (0: as in the file), not %d",
+                 channels);
 }
 
 static void convert(const uint8_t *from, int have, uint8_t *to, int want, int64_t n) {

@@ -134,7 +134,9 @@ static const entry *at(const table *t, int i) {
 }
 
 int ea_archive_count(const ea_archive *a) { return a ? a->tensors.count : 0; }
-const char *ea_archive_name(const ea_archive *a, int i) { return a ? at(&a->tensors, i)->name : NULL; }
+const char *ea_archive_name(const ea_archive *a, int i) {
+  return a ? at(&a->tensors, i)->name : NULL;
+}
 ea_tensor *ea_archive_tensor(const ea_archive *a, int i) {
   return a ? at(&a->tensors, i)->tensor : NULL;
 }

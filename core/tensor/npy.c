@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
- * npy.c - NumPy's .npy arrays: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
+ * npy.c - NumPy's .npy arrays (described in NumPy's manual under numpy.lib.format).
  *
- * "\x93NUMPY", version, header length, a Python dictionary {'descr', 'fortran_order', 'shape'}, then
- * the elements. Little and big endian, C and Fortran order; never pickled objects.
+ * "\x93NUMPY", version, header length, a Python dictionary {'descr', 'fortran_order', 'shape'},
+ * then the elements. Little and big endian, C and Fortran order; never pickled objects.
  */
 #include <stdio.h>
 
@@ -108,7 +108,7 @@ static int read_descr(const ea_source *s, const char *descr, header *h) {
 
 static int bad_header(const ea_source *s) {
   return ea_fail(EA_ERR_FORMAT,
-                 "%s: its header is not the one NumPy writes for up to 8 dimensions of plain numbers",
+                 "%s: its header is not what NumPy writes for up to 8 dimensions of plain numbers",
                  s->name);
 }
 
@@ -145,9 +145,11 @@ static int read_header(ea_source *s, header *h) {
   unsigned char magic[8], length[4] = {0};
   EA_TRY(ea_source_read(s, magic, 8));
   if (memcmp(magic, "\x93NUMPY", 6) != 0)
-    return ea_fail(EA_ERR_FORMAT, "%s is not a .npy file: it does not begin with \\x93NUMPY", s->name);
+    return ea_fail(EA_ERR_FORMAT, "%s is not a .npy file: it does not begin with \\x93NUMPY",
+                   s->name);
   if (magic[6] < 1 || magic[6] > 3)
-    return ea_fail(EA_ERR_UNSUPPORTED, "%s is of .npy version %d; 1 to 3 are read", s->name, magic[6]);
+    return ea_fail(EA_ERR_UNSUPPORTED, "%s is of .npy version %d; 1 to 3 are read", s->name,
+                   magic[6]);
   EA_TRY(ea_source_read(s, length, magic[6] == 1 ? 2 : 4));
   uint32_t n = length[0] | length[1] << 8 | length[2] << 16 | (uint32_t)length[3] << 24;
   if (n > MOST_HEADER) return bad_header(s);
@@ -178,8 +180,9 @@ int ea_npy_parse(ea_source *s, ea_tensor **out) {
   int64_t bytes = ea_foreign_bytes(h.ndim, h.size, ea_foreign_size(h.kind));
   if (bytes < 0) return ea_fail(EA_ERR_FORMAT, "%s declares an impossible shape", s->name);
   if (bytes != s->bytes - s->at)
-    return ea_fail(EA_ERR_FORMAT, "%s declares %lld bytes of elements, %lld are there: it is damaged",
-                   s->name, (long long)bytes, (long long)(s->bytes - s->at));
+    return ea_fail(EA_ERR_FORMAT,
+                   "%s declares %lld bytes of elements, %lld are there: it is damaged", s->name,
+                   (long long)bytes, (long long)(s->bytes - s->at));
   if (h.fortran)
     for (int a = 0, b = h.ndim - 1; a < b; a++, b--) {
       int64_t n = h.size[a];

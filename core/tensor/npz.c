@@ -39,8 +39,9 @@ static int member_stat(zip_t *z, zip_int64_t i, const char *name, zip_stat_t *st
     return ea_fail(EA_ERR_FORMAT, "%s: member %lld does not say what it is", name, (long long)i);
   if (st->encryption_method != ZIP_EM_NONE ||
       (st->comp_method != ZIP_CM_STORE && st->comp_method != ZIP_CM_DEFLATE))
-    return ea_fail(EA_ERR_UNSUPPORTED, "%s: %s is encrypted or compressed by other means than NumPy's",
-                   name, ea_quote(st->name));
+    return ea_fail(EA_ERR_UNSUPPORTED,
+                   "%s: %s is encrypted or compressed by other means than NumPy's", name,
+                   ea_quote(st->name));
   size_t n = strlen(st->name);
   if (n < 4 || strcmp(st->name + n - 4, ".npy") != 0)
     return ea_fail(EA_ERR_FORMAT, "%s: %s is not an array (.npy)", name, ea_quote(st->name));
@@ -70,7 +71,7 @@ static int read_array(zip_file_t *file, const zip_stat_t *st, const char *path, 
   if (status == EA_OK) { /* libzip compares length and checksum when it meets the end */
     zip_int64_t n = zip_fread(file, &more, 1);
     if (n < 0) status = fail_zip(name, zip_file_get_error(file));
-    if (n > 0) status = ea_fail(EA_ERR_FORMAT, "%s is longer than it declares: it is damaged", name);
+    if (n > 0) status = ea_fail(EA_ERR_FORMAT, "%s is longer than it declares", name);
   }
   if (status == EA_OK) *out = t;
   else ea_tensor_release(t);
@@ -103,7 +104,7 @@ static int read_zip(zip_source_t *source, const char *name, int64_t packed, ea_a
   zip_error_t error;
   zip_error_init(&error);
   zip_t *z = NULL;
-  if (packed < EMPTY_ZIP) zip_error_set(&error, ZIP_ER_NOZIP, 0); /* libzip takes 0 bytes for a zip */
+  if (packed < EMPTY_ZIP) zip_error_set(&error, ZIP_ER_NOZIP, 0); /* to libzip, 0 bytes are one */
   else z = zip_open_from_source(source, ZIP_RDONLY | ZIP_CHECKCONS, &error);
   if (!z) {
     int status = fail_zip(name, &error);

@@ -51,7 +51,7 @@ static int read_dtype(const ea_source *s, const ea_json *v, record *r) {
       return EA_OK;
     }
   return ea_fail(EA_ERR_UNSUPPORTED,
-                 "%s: tensor %s is of type %s; convert it to F32, F64, BF16, F16, I32, U8 or I8 first",
+                 "%s: tensor %s is of type %s; convert it to F32, F64, BF16, F16, I32, U8 or I8",
                  s->name, ea_quote(r->name), ea_quote(name));
 }
 
@@ -70,7 +70,8 @@ static int read_record(const ea_source *s, const ea_json *v, int64_t room, recor
   if (ea_json_count(shape) > EA_MAX_DIM) return bad(s, r, "has more than 8 dimensions");
   r->ndim = (int)ea_json_count(shape);
   for (int d = 0; d < r->ndim; d++)
-    if ((r->size[d] = whole(ea_json_item(shape, d))) < 0) return bad(s, r, "has an impossible shape");
+    if ((r->size[d] = whole(ea_json_item(shape, d))) < 0)
+      return bad(s, r, "has an impossible shape");
   if (ea_json_type(offsets) != 4 || ea_json_count(offsets) != 2)
     return bad(s, r, "needs two data_offsets");
   r->begin = whole(ea_json_item(offsets, 0));

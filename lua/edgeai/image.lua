@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
--- edgeai.image - pictures: files, grids, frames. A picture is u8 {height, width, channels} with 1, 3 or 4
--- channels; functions that take pictures also take floats, where 0 is black and 1 is white.
+-- edgeai.image - pictures: files, grids, frames. A picture is u8 {height, width, channels} with 1,
+-- 3 or 4 channels; functions that take pictures also take floats, where 0 is black, 1 is white.
 
 local F = require "edgeai.ffi"
 local tensor = require "edgeai.tensor"
@@ -31,10 +31,12 @@ function image.to_u8(t, options)
   local o = F.options(options, { low = 0, high = 1, auto = false }, "image.to_u8")
   F.need_tensor(t, "image.to_u8")
   if t.dtype == "u8" then return t end
-  if not is_float(t) then F.raise("image.to_u8: expected floats or u8, got %s", tensor.describe(t)) end
+  if not is_float(t) then
+    F.raise("image.to_u8: expected floats or u8, got %s", tensor.describe(t))
+  end
   local low, high = o.low, o.high
   if o.auto then low, high = range_of { t } end
-  if not (high > low) then F.raise("image.to_u8: high (%g) must be above low (%g)", high, low) end
+  if high - low <= 0 then F.raise("image.to_u8: high (%g) must be above low (%g)", high, low) end
   local scale = 255 / (high - low)
   local wide = t:detach():to("f32"):affine { scale = scale, shift = -low * scale }
   return tensor.empty(t.shape, "u8"):copy(wide)
@@ -60,10 +62,12 @@ local function extension(path, where)
   return (path:match("%.([%w]+)$") or ""):lower()
 end
 
+local loaders = { png = C.ea_png_load, jpg = C.ea_jpeg_load, jpeg = C.ea_jpeg_load }
+
 --- The picture in a PNG or JPEG file; channels 1, 3 or 4 convert it, nil keeps what is there.
 function image.load(path, channels)
   local kind = extension(path, "image.load")
-  local load = kind == "png" and C.ea_png_load or (kind == "jpg" or kind == "jpeg") and C.ea_jpeg_load
+  local load = loaders[kind]
   if not load then F.raise("image.load: %s is neither .png nor .jpg", path) end
   local out = F.out()
   F.check(load(path, channels or 0, out))
@@ -86,8 +90,8 @@ local function color_of(color, channels, where)
     return list
   end
   if type(color) ~= "table" or #color ~= channels then
-    F.raise("%s: a colour for %d channels is a number or a list of %d numbers 0..255", where, channels,
-      channels)
+    F.raise("%s: a colour for %d channels is a number or a list of %d numbers 0..255", where,
+      channels, channels)
   end
   return color
 end
@@ -132,7 +136,8 @@ local function pictures_of(t, o)
   else
     F.need_tensor(t, "image.grid")
     if t.ndim ~= 4 then
-      F.raise("image.grid: expected pictures {n, height, width, channels}, got %s", tensor.describe(t))
+      F.raise("image.grid: expected pictures {n, height, width, channels}, got %s",
+        tensor.describe(t))
     end
     for i = 1, t:size(1) do list[i] = t:detach():select(1, i) end
   end
@@ -152,9 +157,9 @@ local function pictures_of(t, o)
 end
 
 --- Pictures {n, h, w, c}, or a list of pictures of one size, side by side in one picture, row after
--- row. options: columns (as square as possible), border (1 pixel between and around), color (255) of
--- it, scale (1: each pixel becomes scale x scale), and low, high, auto as for to_u8, auto over all
--- pictures together.
+-- row. options: columns (as square as possible), border (1 pixel between and around), color (255)
+-- of it, scale (1: each pixel becomes scale x scale), and low, high, auto as for to_u8, auto over
+-- all pictures together.
 function image.grid(t, options)
   local o = F.options(options, { columns = F.none, border = 1, color = 255, scale = 1, low = 0,
     high = 1, auto = false }, "image.grid")

@@ -44,7 +44,9 @@ local function sorted_keys(t)
 end
 
 local function save_archive(save, path, x, meta)
-  if F.is_tensor(x) then F.raise("io.save: %s holds tensors by name; give { name = tensor }", path) end
+  if F.is_tensor(x) then
+    F.raise("io.save: %s holds tensors by name; give { name = tensor }", path)
+  end
   if type(x) ~= "table" then
     F.raise("io.save: expected tensors by name for %s, got a %s", path, type(x))
   end
@@ -55,7 +57,8 @@ local function save_archive(save, path, x, meta)
   for _, item in ipairs(list) do F.check(C.ea_archive_add(archive, item.name, item.tensor)) end
   for _, key in ipairs(meta and sorted_keys(meta) or {}) do
     if type(key) ~= "string" or type(meta[key]) ~= "string" then
-      F.raise("io.save: metadata must be strings by name; %s is a %s", tostring(key), type(meta[key]))
+      F.raise("io.save: metadata must be strings by name; %s is a %s", tostring(key),
+        type(meta[key]))
     end
     F.check(C.ea_archive_set_meta(archive, key, meta[key]))
   end
@@ -143,8 +146,8 @@ end
 function files.load(path) return kind_of(path, "io.load").load(path) end
 
 --- Writes a file, atomically: the old one stays until the new one is complete.
--- npy, png: x is a tensor. npz, safetensors: x is { name = tensor, ... } (written in bytewise order)
--- or { { name =, tensor = }, ... } (in this order); safetensors take meta, texts by name.
+-- npy, png: x is a tensor. npz, safetensors: x is { name = tensor, ... } (written in bytewise
+-- order) or { { name =, tensor = }, ... } (in this order); safetensors take meta, texts by name.
 function files.save(path, x, meta)
   local kind = kind_of(path, "io.save")
   if not kind.save then F.raise("io.save: %s: JPEG is only read; save a png", path) end

@@ -132,7 +132,8 @@ function encode(value, options, path, indent)
   if F.is_tensor(value) then refuse(path, "a tensor has no form in JSON; use t:tolist()") end
   if kind ~= "table" then refuse(path, "a %s has no form in JSON", kind) end
   if #path >= MOST_DEPTH then
-    F.raise("json.encode: tables are nested more than %d deep (does one contain itself?)", MOST_DEPTH)
+    F.raise("json.encode: tables are nested more than %d deep (does one contain itself?)",
+      MOST_DEPTH)
   end
   if kind_of(value, path) == "list" then return encode_list(value, options, path, indent) end
   return encode_object(value, options, path, indent)
@@ -168,8 +169,8 @@ local function build(v)
   return t
 end
 
---- The value of a JSON text; raises with line and column if it is none, has a key twice, or is nested
--- more than 256 deep.
+--- The value of a JSON text; raises with line and column if it is none, has a key twice, or is
+-- nested more than 256 deep.
 function json.decode(text)
   if type(text) ~= "string" then F.raise("json.decode: expected a string, got a %s", type(text)) end
   local out = ffi.new("ea_json *[1]")

@@ -140,7 +140,7 @@ static void safetensors_hostile(void **state) {
   } bad[] = {
       {"{" T("a", "F32", "[1]", "0", "4") "," T("a", "F32", "[1]", "4", "8") "}", 8, "duplicate"},
       {"{" T("a", "F32", "[2]", "0", "8") "," T("b", "F32", "[1]", "4", "8") "}", 8, "overlaps"},
-      {"{" T("a", "F32", "[1]", "0", "4") "," T("b", "F32", "[1]", "8", "12") "}", 12, "behind bytes"},
+      {"{" T("a", "F32", "[1]", "0", "4") "," T("b", "F32", "[1]", "8", "12") "}", 12, "behind"},
       {"{" T("a", "F32", "[1]", "4", "8") "}", 8, "behind bytes"},
       {"{" T("a", "F32", "[1]", "0", "4") "}", 8, "belong to no tensor"},
       {"{" T("a", "F32", "[2]", "0", "4") "}", 4, "do not fit its shape"},
@@ -155,7 +155,7 @@ static void safetensors_hostile(void **state) {
       {"{" T("a", "F8_E4M3", "[4]", "0", "4") "}", 4, "F8_E4M3"},
       {"{" T("a", "F32", "1", "0", "4") "}", 4, "no shape"},
       {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1]}}", 4, "data_offsets"},
-      {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4],\"x\":1}}", 4, "a key besides"},
+      {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4],\"x\":1}}", 4, "a key"},
       {"{\"a\":{\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "no dtype"},
       {"{\"a\":3}", 0, "JSON object"},
       {"{\"__metadata__\":{\"a\":1}}", 0, "not a text"},
@@ -187,8 +187,9 @@ static void safetensors_hostile(void **state) {
 
 static void safetensors_converts(void **state) {
   (void)state;
-  static const char header[] = "{" T("h", "F16", "[4]", "16", "24") "," T("l", "I64", "[2]", "0", "16")
-                               "," T("b", "BOOL", "[2]", "24", "26") "}";
+  static const char header[] = "{" T("h", "F16", "[4]", "16", "24") ","
+                               T("l", "I64", "[2]", "0", "16") ","
+                               T("b", "BOOL", "[2]", "24", "26") "}";
   static const uint16_t half[4] = {0x3C00, 0xC200, 0x0001, 0xFC00}; /* 1, -3, 2^-24, -inf */
   int64_t whole[2] = {-7, 2147483647};
   uint64_t n = sizeof header - 1;
@@ -223,7 +224,11 @@ static int parse_npy(const void *data, size_t bytes, ea_tensor **out) {
   return ea_npy_parse(&s, out);
 }
 
-static int with_dictionary(const char *dictionary, const void *elements, size_t n, ea_tensor **out) {
+#define D(descr, order, shape) \
+  "{'descr': " descr ", 'fortran_order': " order ", 'shape': " shape ", }"
+
+static int with_dictionary(const char *dictionary, const void *elements, size_t n,
+                           ea_tensor **out) {
   unsigned char file[1024] = "\x93NUMPY\x01";
   size_t length = strlen(dictionary);
   file[8] = (unsigned char)length;
@@ -261,13 +266,12 @@ static void npy_orders(void **state) {
   static const unsigned char big[12] = {0, 0, 0, 1, 0, 0, 0, 2, 255, 255, 255, 253};
   static const int32_t columns[6] = {1, 4, 2, 5, 3, 6}, rows[6] = {1, 2, 3, 4, 5, 6};
   ea_tensor *t;
-  assert_int_equal(with_dictionary("{'descr': '>i4', 'fortran_order': False, 'shape': (3,), }\n", big,
-                                   12, &t), EA_OK);
+  assert_int_equal(with_dictionary(D("'>i4'", "False", "(3,)") "\n", big, 12, &t), EA_OK);
   const int32_t *p = ea_tensor_data(t);
   assert_true(p[0] == 1 && p[1] == 2 && p[2] == -3);
   ea_tensor_release(t);
-  assert_int_equal(with_dictionary("{'shape': (2, 3), 'descr': '<i4', 'fortran_order': True}", columns,
-                                   24, &t), EA_OK);
+  assert_int_equal(with_dictionary("{'shape': (2, 3), 'descr': '<i4', 'fortran_order': True}",
+                                   columns, 24, &t), EA_OK);
   assert_int_equal(ea_tensor_size(t, 0), 2);
   assert_int_equal(ea_tensor_size(t, 1), 3);
   assert_memory_equal(ea_tensor_data(t), rows, 24);
@@ -276,7 +280,6 @@ static void npy_orders(void **state) {
 
 static void npy_hostile(void **state) {
   (void)state;
-#define D(descr, order, shape) "{'descr': " descr ", 'fortran_order': " order ", 'shape': " shape ", }"
   static const struct {
     const char *dictionary;
     size_t data;
@@ -368,7 +371,9 @@ typedef struct io {
   char path[256];
 } io;
 
-static int save_safetensors(void *c) { return ea_safetensors_save(((io *)c)->path, ((io *)c)->archive); }
+static int save_safetensors(void *c) {
+  return ea_safetensors_save(((io *)c)->path, ((io *)c)->archive);
+}
 static int save_npz(void *c) { return ea_npz_save(((io *)c)->path, ((io *)c)->archive); }
 static int save_npy(void *c) {
   return ea_npy_save(((io *)c)->path, ea_archive_tensor(((io *)c)->archive, 4));

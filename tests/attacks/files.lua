@@ -1,0 +1,144 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- Hostile files, made on the spot: a list of { name, bytes, says }. tests/lua/attacks_spec.lua loads
+-- each by its extension and expects one sentence that contains `says`, within little memory.
+
+local function u16(n) return string.char(n % 256, math.floor(n / 256) % 256) end
+local function u32(n) return u16(n % 65536) .. u16(math.floor(n / 65536)) end
+local function be32(n) return u32(n):reverse() end
+local function u64(n) return u32(n % 2 ^ 32) .. u32(math.floor(n / 2 ^ 32)) end
+
+local function crc32(s)
+  local crc = bit.bnot(0)
+  for i = 1, #s do
+    crc = bit.bxor(crc, s:byte(i))
+    for _ = 1, 8 do
+      crc = bit.bxor(bit.rshift(crc, 1), bit.band(crc, 1) ~= 0 and 0xEDB88320 or 0)
+    end
+  end
+  return bit.bnot(crc) % 2 ^ 32
+end
+
+local attacks = {}
+local function attack(name, bytes, says)
+  attacks[#attacks + 1] = { name = name, bytes = bytes, says = says }
+end
+
+-- ---- safetensors -------------------------------------------------------------------------------
+
+local function safetensors(header, data) return u64(#header) .. header .. (data or "") end
+local function item(name, dtype, shape, first, last)
+  return ('"%s":{"dtype":"%s","shape":%s,"data_offsets":[%s,%s]}'):format(name, dtype, shape, first,
+    last)
+end
+local four, eight = ("x"):rep(4), ("x"):rep(8)
+
+attack("empty.safetensors", "", "not a safetensors file")
+attack("header-2^63.safetensors", ("\255"):rep(8) .. "{}", "not a safetensors file")
+attack("header-100MB.safetensors", u64(100000001) .. "{}", "not a safetensors file")
+attack("header-beyond-end.safetensors", u64(99999999) .. "{}", "cut off")
+attack("header-array.safetensors", safetensors("[]"), "no JSON object")
+attack("duplicate-key.safetensors", safetensors("{" .. item("a", "F32", "[1]", 0, 4) .. ","
+  .. item("a", "F32", "[1]", 4, 8) .. "}", eight), "duplicate")
+attack("overlap.safetensors", safetensors("{" .. item("a", "F32", "[2]", 0, 8) .. ","
+  .. item("b", "F32", "[1]", 4, 8) .. "}", eight), "overlaps")
+attack("hole.safetensors", safetensors("{" .. item("a", "F32", "[1]", 4, 8) .. "}", eight),
+  "belong to no tensor")
+attack("polyglot-zip.safetensors", safetensors("{" .. item("a", "F32", "[1]", 0, 4) .. "}",
+  four .. "PK\5\6" .. ("\0"):rep(18)), "belong to no tensor")
+attack("shape-2^63.safetensors", safetensors("{" .. item("a", "F32", "[9223372036854775807]", 0, 4)
+  .. "}", four), "impossible shape")
+attack("shape-wraps.safetensors", safetensors("{" .. item("a", "F32", "[4294967296,4294967296]", 0, 0)
+  .. "}"), "impossible shape")
+attack("shape-1e300.safetensors", safetensors("{" .. item("a", "U8", "[1e300]", 0, 4) .. "}", four),
+  "impossible shape")
+attack("offset-negative.safetensors", safetensors("{" .. item("a", "F32", "[1]", -4, 0) .. "}", four),
+  "outside")
+attack("offset-beyond.safetensors", safetensors("{" .. item("a", "U8", "[9007199254740991]", 0,
+  "9007199254740991") .. "}", four), "outside")
+attack("dims-1000.safetensors", safetensors("{" .. item("a", "F32", "[" .. ("1,"):rep(999) .. "1]", 0,
+  4) .. "}", four), "8 dimensions")
+attack("deep.safetensors", safetensors('{"a":' .. ("["):rep(100000) .. ("]"):rep(100000) .. "}"),
+  "not valid JSON")
+attack("wide.safetensors", safetensors('{"a":[' .. ("[],"):rep(3000000) .. "0]}"), "256 MiB")
+attack("not-utf8.safetensors", safetensors('{"\255":1}'), "not valid JSON")
+attack("terminal.safetensors", safetensors('{"\\u001b[2J":1}'), '"?[2J"')
+attack("metadata-number.safetensors", safetensors('{"__metadata__":{"a":1}}'), "not a text")
+attack("pickle.safetensors", "\128\2}q\0X\1\0\0\0aq\1cos\nsystem\nq\2.", "not a safetensors file")
+
+-- ---- npy ---------------------------------------------------------------------------------------
+
+local function npy(dictionary, data)
+  return "\147NUMPY\1\0" .. u16(#dictionary) .. dictionary .. (data or "")
+end
+local function array(descr, shape, data, order)
+  return npy(("{'descr': %s, 'fortran_order': %s, 'shape': %s, }"):format(descr, order or "False",
+    shape), data)
+end
+
+attack("pickle.npy", array("'|O'", "(1,)", "\128\2cos\nsystem\n."), "pickled")
+attack("record.npy", array("[('a', '<f4')]", "(1,)", four), "header")
+attack("code.npy", npy("__import__('os').system('true')"), "header")
+attack("huge.npy", array("'<f4'", "(1000000000000,)", four), "declares")
+attack("wraps.npy", array("'<f4'", "(4294967296, 4294967296)"), "impossible shape")
+attack("longer.npy", array("'<f4'", "(1,)", eight), "declares")
+attack("header-4GB.npy", "\147NUMPY\2\0" .. ("\255"):rep(4) .. "{", "header")
+attack("dims.npy", array("'<f4'", "(" .. ("1,"):rep(5000) .. ")", four), "header")
+
+-- ---- npz ---------------------------------------------------------------------------------------
+
+--- A zip file of members { name, data, method, size (claimed), flags }.
+local function zip(members)
+  local body, directory = "", ""
+  for _, m in ipairs(members) do
+    local common = u16(20) .. u16(m.flags or 0) .. u16(m.method or 0) .. u32(0x210000)
+      .. u32(crc32(m.data)) .. u32(#m.data) .. u32(m.size or #m.data) .. u16(#m.name) .. u16(0)
+    directory = directory .. "PK\1\2" .. u16(20) .. common .. u16(0) .. u16(0) .. u16(0) .. u32(0)
+      .. u32(#body) .. m.name
+    body = body .. "PK\3\4" .. common .. m.name .. m.data
+  end
+  return body .. directory .. "PK\5\6" .. u32(0) .. u16(#members) .. u16(#members) .. u32(#directory)
+    .. u32(#body) .. u16(0)
+end
+local good = array("'<f4'", "(1,)", four)
+
+attack("bomb.npz", zip { { name = "a.npy", data = ("\0"):rep(100), method = 8, size = 4000000000 } },
+  "claims to unpack")
+local many = {}
+for i = 1, 200 do
+  many[i] = { name = i .. ".npy", data = ("\0"):rep(60), method = 8, size = 50000000 }
+end
+attack("bomb-of-many.npz", zip(many), "claims to unpack")
+attack("lying-size.npz", zip { { name = "a.npy", data = good, method = 8, size = #good } }, "a.npy")
+attack("longer-member.npz", zip { { name = "a.npy", data = good .. "more" } }, "declares")
+attack("duplicate.npz", zip { { name = "a.npy", data = good }, { name = "a.npy", data = good } },
+  "already")
+attack("not-an-array.npz", zip { { name = "readme.txt", data = "hello" } }, "not an array")
+attack("encrypted.npz", zip { { name = "a.npy", data = good, flags = 1 } }, "encrypted")
+attack("pickle.npz", zip { { name = "a.npy", data = array("'|O'", "(1,)", "\128\2.") } }, "pickled")
+attack("cut.npz", zip({ { name = "a.npy", data = good } }):sub(1, -10), "not a whole .npz")
+
+-- ---- pictures ----------------------------------------------------------------------------------
+
+local function chunk(kind, data) return be32(#data) .. kind .. data .. be32(crc32(kind .. data)) end
+local function png(width, height, rest)
+  return "\137PNG\r\n\26\n" .. chunk("IHDR", be32(width) .. be32(height) .. "\8\2\0\0\0") .. rest
+end
+local idat = chunk("IDAT", "x\156\3\0\0\0\0\1") -- an empty stream
+
+attack("pixels-65500.png", png(65500, 65500, idat), "claims to unpack")
+attack("pixels-8192.png", png(8192, 8192, idat), "claims to unpack")
+attack("pixels-2^31.png", png(2 ^ 31 - 1, 1, idat), "not a whole PNG")
+attack("pixels-0.png", png(0, 0, idat), "not a whole PNG")
+attack("text-2GB.png", png(1, 1, be32(2 ^ 31 - 1) .. "tEXt"), "ends too early")
+attack("no-pixels.png", png(4, 4, idat .. chunk("IEND", "")), "not a whole PNG")
+attack("cut.png", png(4, 4, ""), "ends too early")
+attack("html.png", "<html>404</html>", "not a whole PNG")
+
+local function jpeg(width, height)
+  return "\255\216\255\192" .. "\0\11\8" .. be32(height):sub(3) .. be32(width):sub(3) .. "\1\1\17\0"
+end
+attack("pixels-65500.jpg", jpeg(65500, 65500) .. "\255\218\0\8\1\1\0\0\63\0", "65500 x 65500")
+attack("cut.jpg", jpeg(8, 8), "not a whole JPEG")
+attack("html.jpg", "<html>404</html>", "not a whole JPEG")
+
+return attacks
