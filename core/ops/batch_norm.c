@@ -172,6 +172,8 @@ EA_INLINE void run_tile(const job *j, int kernel, int dtype, int64_t row, int64_
 }
 
 EA_INLINE void run_tiles(const job *j, int kernel, int dtype, int64_t shard) {
+  /* The second pass goes backwards: what the first read last is still in the cache. */
+  if (kernel == APPLY || kernel == GRAD) shard = j->shards - 1 - shard;
   int64_t begin = shard * j->shard_rows, end = EA_MIN(begin + j->shard_rows, j->rows);
   int64_t tile = EA_MIN(TILE_ROWS, EA_MAX(1, TILE / j->channels));
   double *partial = j->partial ? j->partial + shard * 2 * j->channels : NULL;
