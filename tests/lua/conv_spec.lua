@@ -138,6 +138,27 @@ describe("conv2d", function()
   end)
 end)
 
+describe("out of memory", function()
+  it("is one sentence, and the next run is whole", function()
+    local case = { x = { 3, 13, 11, 7 }, w = { 9, 7, 3, 3 }, attrs = { pad = 1 } } -- a new shape
+    local failures = 0
+    for n = 1, 60 do
+      F.C.ea_memory_fail_at(n)
+      local ok, message = pcall(run_conv, case, "bf16")
+      F.C.ea_memory_fail_at(0)
+      if not ok then
+        failures = failures + 1
+        assert.is_truthy(tostring(message):find("memory"), tostring(message))
+      end
+    end
+    assert.is_true(failures > 5)
+    local whole, portable = run_conv(case, "bf16"), with_engine(1, run_conv, case, "bf16")
+    for what, t in pairs(whole) do
+      assert.is_true(relative_difference(t, portable[what]) < 2e-2, what)
+    end
+  end)
+end)
+
 --- Output, gradients and running statistics of batch_norm.
 local function run_norm(dtype, size, attrs)
   local c, master = size[#size], dtype == "f64" and "f64" or "f32"
