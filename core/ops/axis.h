@@ -16,8 +16,8 @@ static inline int ea_call_axis(const ea_call *c, int k, int ndim, int *dim) {
   int64_t axis = ea_attr_int(c, k);
   if (axis < 0) axis += ndim;
   if (axis < 0 || axis >= ndim)
-    return ea_call_fail(c, EA_ERR_ARG, "the axis does not exist: the tensor has %d dimension%s", ndim,
-                        ndim == 1 ? "" : "s");
+    return ea_call_fail(c, EA_ERR_ARG, "the axis does not exist: the tensor has %d dimension%s",
+                        ndim, ndim == 1 ? "" : "s");
   *dim = (int)axis;
   return EA_OK;
 }

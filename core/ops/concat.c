@@ -19,7 +19,8 @@ static int concat_shape(ea_call *c) {
     for (int d = 0; fits && d < x->ndim; d++) fits = d == dim || x->size[d] == first->size[d];
     if (!fits)
       return ea_call_fail(c, EA_ERR_SHAPE, "input %d is %s, which does not join %s: only the sizes "
-                          "along the axis may differ", i + 1, ea_shape_text(x), ea_shape_text(first));
+                          "along the axis may differ", i + 1, ea_shape_text(x),
+                          ea_shape_text(first));
     size[dim] += x->size[dim];
   }
   ea_call_output(c, 0, first->dtype, first->ndim, size);
@@ -31,13 +32,14 @@ static int stack_shape(ea_call *c) {
   int64_t size[EA_MAX_DIM];
   int dim = 0;
   if (first->ndim == EA_MAX_DIM)
-    return ea_call_fail(c, EA_ERR_SHAPE, "%s has no room for another dimension", ea_shape_text(first));
+    return ea_call_fail(c, EA_ERR_SHAPE, "%s has no room for another dimension",
+                        ea_shape_text(first));
   EA_TRY(ea_call_axis(c, 0, first->ndim + 1, &dim));
   EA_TRY(ea_call_check_same_dtype(c));
   for (int i = 1; i < c->nin; i++)
     if (!ea_tensor_same_shape(c->in[i], first))
-      return ea_call_fail(c, EA_ERR_SHAPE, "input %d is %s, the first is %s: all must be alike", i + 1,
-                          ea_shape_text(c->in[i]), ea_shape_text(first));
+      return ea_call_fail(c, EA_ERR_SHAPE, "input %d is %s, the first is %s: all must be alike",
+                          i + 1, ea_shape_text(c->in[i]), ea_shape_text(first));
   for (int d = 0; d <= first->ndim; d++)
     size[d] = d < dim ? first->size[d] : d == dim ? c->nin : first->size[d - 1];
   ea_call_output(c, 0, first->dtype, first->ndim + 1, size);

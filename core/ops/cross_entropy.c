@@ -13,8 +13,8 @@ static int shape(ea_call *c) {
   EA_TRY(ea_loss_logits(c, "the logits"));
   EA_TRY(ea_call_check_dtype(c, 1, EA_I32));
   if (label->ndim != 1 || label->size[0] != z->size[0])
-    return ea_call_fail(c, EA_ERR_SHAPE, "logits %s need labels {%lld} i32, got %s", ea_shape_text(z),
-                        (long long)z->size[0], ea_shape_text(label));
+    return ea_call_fail(c, EA_ERR_SHAPE, "logits %s need labels {%lld} i32, got %s",
+                        ea_shape_text(z), (long long)z->size[0], ea_shape_text(label));
   if (!(c->attr[SMOOTHING] >= 0 && c->attr[SMOOTHING] <= 1))
     return ea_call_fail(c, EA_ERR_ARG, "smoothing must lie in 0..1, got %g", c->attr[SMOOTHING]);
   ea_call_output(c, 0, z->dtype == EA_F64 ? EA_F64 : EA_F32, 0, NULL);
@@ -26,8 +26,8 @@ static int check_labels(const ea_call *c) {
   const int32_t *label = ea_i32(c->in[1]);
   for (int64_t i = 0; i < n; i++)
     if (label[i] < base || label[i] - base >= classes)
-      return ea_call_fail(c, EA_ERR_ARG, "row %lld has the label %d, but the %lld classes are %lld to "
-                          "%lld", (long long)(i + base), label[i], (long long)classes,
+      return ea_call_fail(c, EA_ERR_ARG, "row %lld has the label %d, but the %lld classes are %lld "
+                          "to %lld", (long long)(i + base), label[i], (long long)classes,
                           (long long)base, (long long)(base + classes - 1));
   return EA_OK;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
- * expand "size:L" (x) - repeats x along its dimensions of size 1 and along new leading ones; -1 keeps
- * a size. Any type. The gradient is the sum over the repeats, in one fixed order.
+ * expand "size:L" (x) - repeats x along its dimensions of size 1 and along new leading ones; -1
+ * keeps a size. Any type. The gradient is the sum over the repeats, in one fixed order.
  */
 #include "move.h"
 #include "wide.h"
@@ -17,6 +17,8 @@ static int shape(ea_call *c) {
   for (int d = 0; d < c->nattr; d++) {
     size[d] = ea_attr_int(c, d);
     if (d >= lead && size[d] == -1) size[d] = x->size[d - lead];
+  }
+  for (int d = 0; d < c->nattr; d++) {
     if (size[d] < 0) return ea_call_fail(c, EA_ERR_ARG, "a new leading size must not be negative");
     if (d >= lead && x->size[d - lead] != 1 && x->size[d - lead] != size[d])
       return ea_call_fail(c, EA_ERR_SHAPE, "%s does not expand to %s: only sizes of 1 do",

@@ -16,8 +16,8 @@ static int flip(const ea_call *c, const ea_tensor *to, const ea_tensor *from) {
   int64_t size[3] = {a.outer, a.len, a.inner};
   int64_t ts[3] = {a.len * a.inner, a.inner, 1}, fs[3] = {a.len * a.inner, -a.inner, 1};
   if (a.len == 0) return EA_OK;
-  ea_move(ea_dtype_size(to->dtype), 3, size, ea_ptr(to), ts, ea_element(from, (a.len - 1) * a.inner),
-          fs);
+  ea_move(ea_dtype_size(to->dtype), 3, size, ea_ptr(to), ts,
+          ea_element(from, (a.len - 1) * a.inner), fs);
   return EA_OK;
 }
 

@@ -125,8 +125,8 @@ static void scatter_shard(void *arg, int64_t shard) {
   }
 }
 
-/* at (whose starting values are there) += beside. Shards are slices of dimension 0, which never meet,
- * unless that is the axis. */
+/* at (whose starting values are there) += beside. Shards are slices of dimension 0, which never
+ * meet, unless that is the axis. */
 static int scatter(ea_call *c, walk *w) {
   const ea_tensor *at = w->at;
   int64_t count = ea_tensor_count(at);

@@ -35,8 +35,8 @@ static void run_piece(const job *j, int64_t item, int64_t piece) {
     ea_dgemm(g->ta, g->tb, m, n, g->k, 1, (const double *)g->a + a, lda, (const double *)g->b + b,
              ldb, g->add, (double *)g->c + c, ldc);
   else
-    ea_sgemm(g->ta, g->tb, m, n, g->k, 1, (const float *)g->a + a, lda, (const float *)g->b + b, ldb,
-             (float)g->add, (float *)g->c + c, ldc);
+    ea_sgemm(g->ta, g->tb, m, n, g->k, 1, (const float *)g->a + a, lda, (const float *)g->b + b,
+             ldb, (float)g->add, (float *)g->c + c, ldc);
 }
 
 static void run_shard(void *arg, int64_t shard) {

@@ -15,13 +15,13 @@ typedef struct ea_gemm {
   int add;           /* 1: c += a b, 0: c = a b */
 } ea_gemm;
 
-/* Runs it, cut into pieces by shape alone: any number of threads gives the same bytes. Every element
- * of c is one sum over k inside one call of the BLAS. */
+/* Runs it, cut into pieces by shape alone: any number of threads gives the same bytes. Every
+ * element of c is one sum over k inside one call of the BLAS. */
 void ea_gemm_run(const ea_gemm *g);
 
 /* f32 memory with t's values: t's own, or for bf16 the next part of *scratch, which moves on. */
 const float *ea_gemm_widen(const ea_tensor *t, float **scratch);
-/* f32 memory to compute t's values in: t's own, or the next part of *scratch (then to be narrowed). */
+/* f32 memory to compute t's values in: t's own, or the next part of *scratch, to be narrowed. */
 float *ea_gemm_target(const ea_tensor *t, float **scratch);
 /* Rounds what was computed in `from` into t, if that is not t's own memory. */
 void ea_gemm_narrow(const ea_tensor *t, const float *from);

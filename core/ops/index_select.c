@@ -43,9 +43,9 @@ static int prepare(ea_call *c, selection *s, const ea_tensor *x, const ea_tensor
   int32_t *map = (int32_t *)(start + n + 1 + k);
   for (int64_t i = 0; i < k; i++) {
     if (index[i] < base || index[i] - base >= n)
-      return ea_call_fail(c, EA_ERR_ARG, "index element %lld is %d, but the axis of %s has only %lld "
-                          "to %lld", (long long)(i + base), index[i], ea_shape_text(x), (long long)base,
-                          (long long)(n - 1 + base));
+      return ea_call_fail(c, EA_ERR_ARG, "index element %lld is %d, but the axis of %s has only "
+                          "%lld to %lld", (long long)(i + base), index[i], ea_shape_text(x),
+                          (long long)base, (long long)(n - 1 + base));
     map[i] = (int32_t)(index[i] - base);
   }
   s->map = map;

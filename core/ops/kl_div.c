@@ -14,8 +14,8 @@ static int shape(ea_call *c) {
     return ea_call_fail(c, EA_ERR_ARG, "the temperature must be above 0, got %g",
                         c->attr[TEMPERATURE]);
   if (c->attr[REDUCTION] != 0 && c->attr[REDUCTION] != 1)
-    return ea_call_fail(c, EA_ERR_ARG, "reduction must be 0 (mean over rows) or 1 (mean over rows and "
-                        "classes), got %g", c->attr[REDUCTION]);
+    return ea_call_fail(c, EA_ERR_ARG, "reduction must be 0 (mean over rows) or 1 (mean over rows "
+                        "and classes), got %g", c->attr[REDUCTION]);
   EA_TRY(ea_loss_logits(c, "the student's logits"));
   return ea_loss_pair(c, "the student's logits", "the teacher's logits");
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
- * l2_normalize "axis:x=-1 eps:f=1e-12" (x) - y = x / max(|x|, eps), |x| the Euclidean norm along the
- * axis (torch.nn.functional.normalize). Computed in f64.
+ * l2_normalize "axis:x=-1 eps:f=1e-12" (x) - y = x / max(|x|, eps), |x| the Euclidean norm along
+ * the axis (torch.nn.functional.normalize). Computed in f64.
  * Gradient (g of y): (g - y (y.g)) / |x|, and g / eps where |x| <= eps.
  */
 #include <math.h>
@@ -67,6 +67,6 @@ static int backward(ea_call *c) {
 }
 
 const ea_op ea_op_l2_normalize = {
-  .name = "l2_normalize", .nin_least = 1, .nin_most = 1, .nout = 1, .attrs = "axis:x=-1 eps:f=1e-12",
-  .need_in = 1, .shape = shape, .forward = forward, .backward = backward,
+  .name = "l2_normalize", .nin_least = 1, .nin_most = 1, .nout = 1,
+  .attrs = "axis:x=-1 eps:f=1e-12", .need_in = 1, .shape = shape, .forward = forward, .backward = backward,
 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * linear (x {..., in}, weight {out, in}[, bias {out}]) - y = x weight' + bias, {..., out}, of x's
  * type. f32, f64; bf16 x with f32 (master) or bf16 weight and bias computes in f32, rounded once.
- * Gradients (g of y, rows r): x: g weight; weight: g' x; bias: sum_r g, summed in f64. Every element
- * is one sum in one order, whatever the number of threads.
+ * Gradients (g of y, rows r): x: g weight; weight: g' x; bias: sum_r g, summed in f64. Every
+ * element is one sum in one order, whatever the number of threads.
  */
 #include "gemm.h"
 #include "wide.h"

@@ -14,10 +14,11 @@ int ea_loss_pair(ea_call *c, const char *first, const char *second) {
   EA_TRY(ea_call_check_float(c, 0));
   EA_TRY(ea_call_check_float(c, 1));
   if (!ea_tensor_same_shape(a, b))
-    return ea_call_fail(c, EA_ERR_SHAPE, "%s and %s must have one shape, got %s and %s", first, second,
-                        ea_shape_text(a), ea_shape_text(b));
+    return ea_call_fail(c, EA_ERR_SHAPE, "%s and %s must have one shape, got %s and %s", first,
+                        second, ea_shape_text(a), ea_shape_text(b));
   if (ea_tensor_count(a) == 0)
-    return ea_call_fail(c, EA_ERR_SHAPE, "a mean over nothing has no value: got %s", ea_shape_text(a));
+    return ea_call_fail(c, EA_ERR_SHAPE, "a mean over nothing has no value: got %s",
+                        ea_shape_text(a));
   ea_loss_output(c);
   return EA_OK;
 }
@@ -25,8 +26,8 @@ int ea_loss_pair(ea_call *c, const char *first, const char *second) {
 int ea_loss_logits(const ea_call *c, const char *what) {
   EA_TRY(ea_call_check_float(c, 0));
   if (c->in[0]->ndim != 2 || ea_tensor_count(c->in[0]) == 0)
-    return ea_call_fail(c, EA_ERR_SHAPE, "%s must be {rows, classes} with at least one of each, got %s",
-                        what, ea_shape_text(c->in[0]));
+    return ea_call_fail(c, EA_ERR_SHAPE, "%s must be {rows, classes} with at least one of each, "
+                        "got %s", what, ea_shape_text(c->in[0]));
   return EA_OK;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * loss.h - what the losses share. A loss is a scalar, f32 (f64 where an input is f64) even for bf16
- * inputs; everything inside is computed in f64, each row by itself, and the rows are summed in order.
+ * inputs; all inside is computed in f64, each row by itself, and the rows are summed in order.
  */
 #ifndef EA_LOSS_H
 #define EA_LOSS_H

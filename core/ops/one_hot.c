@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
- * one_hot "classes:i base:o=0" (labels i32 {...}) - f32 {..., classes}: 1 at the label, counted from
- * `base`, 0 elsewhere. No gradient.
+ * one_hot "classes:i base:o=0" (labels i32 {...}) - f32 {..., classes}: 1 at the label, counted
+ * from `base`, 0 elsewhere. No gradient.
  */
 #include "op.h"
 

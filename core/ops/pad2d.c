@@ -27,7 +27,8 @@ static int shape(ea_call *c) {
                         "got %lld", (long long)mode);
   for (int k = 0; k < 4; k++) {
     int64_t edge = x->size[1 + k / 2];
-    if ((mode == REFLECT && pad[k] > 0 && pad[k] >= edge) || (mode == REPLICATE && pad[k] > 0 && edge == 0))
+    int64_t most = mode == REFLECT ? edge - 1 : mode == REPLICATE && edge == 0 ? 0 : pad[k];
+    if (pad[k] > 0 && pad[k] > most)
       return ea_call_fail(c, EA_ERR_SHAPE, "a border of %lld needs images larger than that, got %s",
                           (long long)pad[k], ea_shape_text(x));
   }

@@ -6,7 +6,8 @@
 static int dims_of(const ea_call *c, int ndim, int *dims) {
   unsigned seen = 0;
   if (c->nattr != ndim)
-    return ea_call_fail(c, EA_ERR_ARG, "needs each of the %d dimensions once, got %d", ndim, c->nattr);
+    return ea_call_fail(c, EA_ERR_ARG, "needs each of the %d dimensions once, got %d", ndim,
+                        c->nattr);
   for (int d = 0; d < ndim; d++) {
     int64_t from = ea_attr_int(c, d);
     if (from < 0) from += ndim;

@@ -10,11 +10,12 @@ static int shape(ea_call *c) {
   int open = -1;
   if (c->nattr > EA_MAX_DIM)
     return ea_call_fail(c, EA_ERR_ARG, "at most %d sizes, got %d", EA_MAX_DIM, c->nattr);
+  for (int d = 0; d < c->nattr; d++) size[d] = ea_attr_int(c, d);
   for (int d = 0; d < c->nattr; d++) {
-    size[d] = ea_attr_int(c, d);
     if (size[d] == -1 && open < 0) open = d;
     else if (size[d] < 0)
-      return ea_call_fail(c, EA_ERR_ARG, "sizes must not be negative, except one -1 for what is left");
+      return ea_call_fail(c, EA_ERR_ARG,
+                          "sizes must not be negative, except one -1 for what is left");
     else if (__builtin_mul_overflow(known, size[d], &known))
       return ea_call_fail(c, EA_ERR_SHAPE, "%s cannot become %s: too many elements",
                           ea_shape_text(x), ea_sizes_text(c->nattr, size));

@@ -11,12 +11,13 @@ static int shape(ea_call *c) {
   EA_TRY(ea_call_axis(c, 0, x->ndim, &dim));
   int64_t start = ea_attr_int(c, 1), length = ea_attr_int(c, 2), step = ea_attr_int(c, 3);
   int64_t n = x->size[dim], size[EA_MAX_DIM];
-  if (step < 1) return ea_call_fail(c, EA_ERR_ARG, "step must be at least 1, got %lld", (long long)step);
+  if (step < 1)
+    return ea_call_fail(c, EA_ERR_ARG, "step must be at least 1, got %lld", (long long)step);
   if (start < 0 || start > n || length < 0 ||
       (length > 0 && (start >= n || length - 1 > (n - 1 - start) / step)))
     return ea_call_fail(c, EA_ERR_ARG,
-                        "%lld elements from offset %lld (counted from 0) with step %lld leave an axis "
-                        "of size %lld of %s",
+                        "%lld elements from offset %lld (counted from 0) with step %lld leave an "
+                        "axis of size %lld of %s",
                         (long long)length, (long long)start, (long long)step, (long long)n,
                         ea_shape_text(x));
   memcpy(size, x->size, sizeof size);

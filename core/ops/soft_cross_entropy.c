@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * soft_cross_entropy (logits {n,c}, probabilities {n,c}) - scalar, mean over rows of
  *   -sum_j p_j log softmax(z)_j
- * (torch.nn.functional.cross_entropy with class probabilities, which need not sum to 1 here either).
+ * (torch.nn.functional.cross_entropy with class probabilities; they need not sum to 1).
  * Gradients: logits: (softmax(z)_j sum_k p_k - p_j) / n; probabilities: -log softmax(z)_j / n.
  */
 #include "loss.h"
@@ -32,7 +32,8 @@ static void loss_range(void *arg, int64_t begin, int64_t end) {
 
 static int forward(ea_call *c) {
   int64_t n = c->in[0]->size[0];
-  rows r = {.z = c->in[0], .p = c->in[1], .classes = c->in[0]->size[1], .loss = ea_loss_parts(c, n)};
+  rows r = {.z = c->in[0], .p = c->in[1], .classes = c->in[0]->size[1],
+            .loss = ea_loss_parts(c, n)};
   if (!r.loss) return EA_ERR_MEMORY;
   ea_parallel_range(n, EA_LOSS_ROWS, loss_range, &r);
   ea_loss_finish(c, r.loss, n, 1.0 / (double)n);

@@ -37,11 +37,12 @@ static int check(const char *who, const ea_tensor *a) {
     return ea_fail(EA_ERR_SHAPE, "%s: expected a matrix {m, n}, got %s", who, ea_shape_text(a));
   if (!a->storage) return ea_fail(EA_ERR_ARG, "%s: cannot be part of a captured graph", who);
   if (a->size[0] > 1 << 20 || a->size[1] > 1 << 20)
-    return ea_fail(EA_ERR_SHAPE, "%s: at most 2^20 rows and columns, got %s", who, ea_shape_text(a));
+    return ea_fail(EA_ERR_SHAPE, "%s: at most 2^20 rows and columns, got %s", who,
+                   ea_shape_text(a));
   EA_TRY(ea_tensor_count_nonfinite(a, &bad));
   if (bad)
-    return ea_fail(EA_ERR_NUMERIC, "%s: %lld elements of %s are NaN or infinite", who, (long long)bad,
-                   ea_shape_text(a));
+    return ea_fail(EA_ERR_NUMERIC, "%s: %lld elements of %s are NaN or infinite", who,
+                   (long long)bad, ea_shape_text(a));
   return EA_OK;
 }
 
@@ -53,7 +54,7 @@ static int failed(const char *who, const ea_tensor *a, lapack_int info) {
 
 /* ---- svd ---- */
 
-/* The transpose a' = v s u' as LAPACK sees it: its left vectors are our vt, its right ones our u. */
+/* The transpose a' = v s u' as LAPACK sees it: its left vectors are our vt, its right ones u. */
 static lapack_int gesdd(ea_tensor *a, ea_tensor *u, ea_tensor *s, ea_tensor *vt, void *work,
                         lapack_int lwork, lapack_int *iwork) {
   lapack_int m = (lapack_int)a->size[0], n = (lapack_int)a->size[1], k = EA_MIN(m, n);

@@ -66,7 +66,8 @@ return function(ea)
         reference = function(x)
           local s, t = x[1]:tolist(), x[2]:tolist()
           local mean = mean_rows(size[1], function(i)
-            local log_q, log_p, sum = log_softmax(s[i], temperature), log_softmax(t[i], temperature), 0
+            local log_q, log_p = log_softmax(s[i], temperature), log_softmax(t[i], temperature)
+            local sum = 0
             for j = 1, size[2] do sum = sum + math.exp(log_p[j]) * (log_p[j] - log_q[j]) end
             return sum
           end)
@@ -84,10 +85,10 @@ return function(ea)
         return mean_rows(#a, function(i) return f(a[i] - b[i]) end)
       end
     end
-    add { op = "mse", name = table.concat(size, "x"), inputs = two, grad = not small and {} or nil,
-      reference = mean_of(function(d) return d * d end) }
-    add { op = "l1_loss", name = table.concat(size, "x"), inputs = two, grad = not small and {} or nil,
-      reference = mean_of(math.abs) }
+    add { op = "mse", name = table.concat(size, "x"), inputs = two,
+      grad = not small and {} or nil, reference = mean_of(function(d) return d * d end) }
+    add { op = "l1_loss", name = table.concat(size, "x"), inputs = two,
+      grad = not small and {} or nil, reference = mean_of(math.abs) }
   end
 
   -- ---- along an axis: every vector of the tensor seen as {outer, len, inner} ----
@@ -117,7 +118,8 @@ return function(ea)
   for _, case in ipairs { { { 4 }, 1 }, { { 3, 5 }, -1 }, { { 3, 5 }, 1 }, { { 2, 3, 4 }, 2 },
     { { 3, 150 }, 2 }, { { 2, 3, 70 }, 2 }, { { 2, 3 }, -1, 1.5 }, { { 2, 3, 2 }, 2, 100 } } do
     local shape, axis, eps = unpack(case)
-    local name = ("%s axis %d%s"):format(table.concat(shape, "x"), axis, eps and " eps " .. eps or "")
+    local name = ("%s axis %d%s"):format(table.concat(shape, "x"), axis,
+      eps and " eps " .. eps or "")
     add { op = "l2_normalize", name = name, attrs = { axis = axis, eps = eps },
       inputs = function(dtype, rand) return { rand(shape, dtype) } end,
       reference = function(x)

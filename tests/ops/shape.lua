@@ -76,8 +76,9 @@ return function(ea)
       end }, { 2, 3, 4 })
   end
 
-  for _, case in ipairs { { { 2, 3 }, { 2, 1 } }, { { 70, 45 }, { 2, 1 } }, { { 2, 3, 4 }, { 3, 1, 2 } },
-    { { 2, 3, 4 }, { -1, 2, 1 } }, { { 2, 5, 3, 4 }, { 1, 4, 2, 3 } }, { { 2, 3, 4, 5 }, { 1, 3, 4, 2 } },
+  for _, case in ipairs { { { 2, 3 }, { 2, 1 } }, { { 70, 45 }, { 2, 1 } },
+    { { 2, 3, 4 }, { 3, 1, 2 } }, { { 2, 3, 4 }, { -1, 2, 1 } }, { { 2, 5, 3, 4 }, { 1, 4, 2, 3 } },
+    { { 2, 3, 4, 5 }, { 1, 3, 4, 2 } },
     { { 3, 1, 4 }, { 1, 2, 3 } }, { { 3, 2, 2, 3, 2 }, { 5, 3, 1, 4, 2 } } } do
     local shape, dims = case[1], case[2]
     add_moving({ op = "permute", name = ("%s by %s"):format(table.concat(shape, "x"),
@@ -93,8 +94,9 @@ return function(ea)
       end }, shape)
   end
 
-  for _, case in ipairs { { { 7 }, 1, 2, 3, 1 }, { { 5, 3 }, 1, 1, 2, 3 }, { { 4, 6 }, -1, 1, 3, 2 },
-    { { 2, 5, 3 }, 2, 0, 5, 1 }, { { 2, 5, 3 }, 2, 1, 2, 2 }, { { 3, 4, 2, 2 }, 1, 1, 1, 1 } } do
+  for _, case in ipairs { { { 7 }, 1, 2, 3, 1 }, { { 5, 3 }, 1, 1, 2, 3 },
+    { { 4, 6 }, -1, 1, 3, 2 }, { { 2, 5, 3 }, 2, 0, 5, 1 }, { { 2, 5, 3 }, 2, 1, 2, 2 },
+    { { 3, 4, 2, 2 }, 1, 1, 1, 1 } } do
     local shape, axis, start, length, step = unpack(case)
     local dim = positive(axis, #shape)
     add_moving({ op = "slice", name = ("%s axis %d from %d, %d by %d"):format(
@@ -181,11 +183,12 @@ return function(ea)
   end
   for _, attrs in ipairs { { top = 1, bottom = 2, left = 2, right = 1 },
     { top = 1, left = 1, value = 5 }, { mode = 1, top = 2, bottom = 2, left = 3, right = 3 },
-    { mode = 1, bottom = 1, right = 2 }, { mode = 2, top = 4, bottom = 1, left = 1, right = 6 }, {} } do
-    local top, bottom, left, right = attrs.top or 0, attrs.bottom or 0, attrs.left or 0, attrs.right or 0
-    local mode = attrs.mode or 0
-    add_moving({ op = "pad2d", name = ("mode %d by %d %d %d %d"):format(mode, top, bottom, left, right),
-      attrs = attrs,
+    { mode = 1, bottom = 1, right = 2 },
+    { mode = 2, top = 4, bottom = 1, left = 1, right = 6 }, {} } do
+    local top, bottom, mode = attrs.top or 0, attrs.bottom or 0, attrs.mode or 0
+    local left, right = attrs.left or 0, attrs.right or 0
+    add_moving({ op = "pad2d", attrs = attrs,
+      name = ("mode %d by %d %d %d %d"):format(mode, top, bottom, left, right),
       reference = function(x)
         return build({ 2, 3 + top + bottom, 4 + left + right, 2 }, function(n, h, w, c)
           local row, column = from_pad(h, top, 3, mode), from_pad(w, left, 4, mode)
@@ -194,7 +197,8 @@ return function(ea)
       end }, { 2, 3, 4, 2 })
   end
 
-  for _, case in ipairs { { { 5 }, 1 }, { { 3, 4 }, 1 }, { { 3, 4 }, -1 }, { { 2, 3, 4, 2 }, 3 } } do
+  for _, case in ipairs { { { 5 }, 1 }, { { 3, 4 }, 1 }, { { 3, 4 }, -1 },
+    { { 2, 3, 4, 2 }, 3 } } do
     local shape, axis = case[1], case[2]
     local dim = positive(axis, #shape)
     add_moving({ op = "flip", name = ("%s axis %d"):format(table.concat(shape, "x"), axis),
@@ -206,11 +210,12 @@ return function(ea)
       end }, shape)
   end
 
-  for _, case in ipairs { { { 5 }, 1, 2 }, { { 3, 4 }, 2, -1 }, { { 3, 4 }, 1, 7 }, { { 2, 3, 2 }, 2, 0 },
-    { { 2, 3, 2 }, -2, -5 } } do
+  for _, case in ipairs { { { 5 }, 1, 2 }, { { 3, 4 }, 2, -1 }, { { 3, 4 }, 1, 7 },
+    { { 2, 3, 2 }, 2, 0 }, { { 2, 3, 2 }, -2, -5 } } do
     local shape, axis, shift = unpack(case)
     local dim = positive(axis, #shape)
-    add_moving({ op = "roll", name = ("%s axis %d by %d"):format(table.concat(shape, "x"), axis, shift),
+    add_moving({ op = "roll",
+      name = ("%s axis %d by %d"):format(table.concat(shape, "x"), axis, shift),
       attrs = { axis = axis, shift = shift },
       reference = function(x)
         return build(shape, function(...)
@@ -248,7 +253,8 @@ return function(ea)
       end }
     local bigger = size_of(index)
     bigger[1] = bigger[1] + k % 2
-    add { op = "scatter_add", name = ("%d, %s axis %d"):format(k, table.concat(shape, "x"), pick.axis),
+    add { op = "scatter_add",
+      name = ("%d, %s axis %d"):format(k, table.concat(shape, "x"), pick.axis),
       attrs = { axis = pick.axis }, grad = { 1, 3 },
       inputs = function(dtype, rand)
         return { rand(shape, dtype), ea.tensor(index, "i32"), rand(bigger, dtype) }
@@ -285,8 +291,8 @@ return function(ea)
   end
 
   for _, labels in ipairs { { 3, 1, 4 }, { { 2, 2 }, { 1, 4 } } } do
-    add { op = "one_hot", name = #size_of(labels) .. "-d labels", attrs = { classes = 4 }, grad = {},
-      dtypes = { "i32" },
+    add { op = "one_hot", name = #size_of(labels) .. "-d labels", attrs = { classes = 4 },
+      dtypes = { "i32" }, grad = {},
       inputs = function() return { ea.tensor(labels, "i32") } end,
       reference = function(x)
         local size = size_of(labels)
