@@ -4,7 +4,9 @@
  *   forward   y {P,og}    = col {P,K} W^T        W {og,K} is w with the channel moved last
  *   data      dcol {P,K}  = gy {P,og} W          then every element is added where it came from
  *   weights   dW {og,K}  += gy^T {og,P} col
- * An image's output rows are taken a few at a time, so that col stays in the cache.
+ * An image's output rows are taken a few at a time, so that col stays in the cache. Depthwise
+ * convolutions (one channel in and out per group) have nothing to multiply matrices for: they are
+ * loops over the channels, with the weights as {kh*kw, c}.
  */
 #include "../tensor/blas.h"
 #include "conv2d.h"
@@ -19,6 +21,7 @@ typedef struct job {
   int64_t cg, og, k;        /* channels per group, K */
   int64_t rows;             /* output rows at a time */
   int direct;               /* 1x1, stride 1, no pad: the image itself is col */
+  int depthwise;
   int64_t x_count, y_count, col_count, w_count; /* numbers: an image, an output, col, all weights */
   char *w;                  /* {groups, og, K} */
   char *partial;            /* weights pass: {shards, w_count} */
@@ -33,13 +36,14 @@ static void gemm(const job *j, int ta, int tb, int64_t m, int64_t n, int64_t k, 
   else ea_sgemm(ta, tb, m, n, k, 1, a, lda, b, ldb, (float)add, c, ldc);
 }
 
-/* Moves between w {o, cg, kh, kw} and {o, kh, kw, cg}. */
+/* Moves between w {o, cg, kh, kw} and {o, kh, kw, cg}, or {kh, kw, o} for depthwise. */
 static void pack_weights(const job *j, const void *from, void *to, int back, int add) {
   int64_t area = j->v->kh * j->v->kw;
   for (int64_t o = 0; o < j->v->o; o++)
     for (int64_t c = 0; c < j->cg; c++)
       for (int64_t p = 0; p < area; p++) {
         int64_t plain = (o * j->cg + c) * area + p, packed = (o * area + p) * j->cg + c;
+        if (j->depthwise) packed = p * j->v->o + o;
         int64_t d = back ? plain : packed, s = back ? packed : plain;
         if (j->f64) ((double *)to)[d] = ((const double *)from)[s] + (add ? ((double *)to)[d] : 0);
         else ((float *)to)[d] = ((const float *)from)[s] + (add ? ((float *)to)[d] : 0);
@@ -88,6 +92,37 @@ static void run_rows(const job *j, char *x, char *y, char *dw, int64_t first, ch
   }
 }
 
+/* to += a * b over n channels. */
+#define MULTIPLY_ADD(type)                                                    \
+  static void multiply_add_##type(type *restrict to, const type *restrict a,  \
+                                  const type *restrict b, int64_t n) {        \
+    for (int64_t i = 0; i < n; i++) to[i] += a[i] * b[i];                     \
+  }
+MULTIPLY_ADD(float)
+MULTIPLY_ADD(double)
+
+/* The three passes are one loop: x, y and w meet at every tap of every output pixel, and the pass
+ * says which of them takes the product of the others. */
+static void run_depthwise(const job *j, char *x, char *y, char *w) {
+  const ea_conv *v = j->v;
+  if (j->pass == EA_CONV_FORWARD) memset(y, 0, (size_t)j->y_count * j->e);
+  for (int64_t i = 0; i < v->oh; i++)
+    for (int64_t k = 0; k < v->ow; k++, y += (size_t)v->c * j->e)
+      for (int64_t a = 0; a < v->kh; a++)
+        for (int64_t b = 0; b < v->kw; b++) {
+          int64_t row = i * v->stride - v->pad + a * v->dilation;
+          int64_t column = k * v->stride - v->pad + b * v->dilation;
+          if (row < 0 || row >= v->h || column < 0 || column >= v->w) continue;
+          char *xp = x + (size_t)((row * v->w + column) * v->c) * j->e;
+          char *wp = w + (size_t)((a * v->kw + b) * v->c) * j->e;
+          void *to = j->pass == EA_CONV_FORWARD ? y : j->pass == EA_CONV_DATA ? xp : wp;
+          void *one = j->pass == EA_CONV_FORWARD ? xp : y;
+          void *two = j->pass == EA_CONV_WEIGHTS ? xp : wp;
+          if (j->f64) multiply_add_double(to, one, two, v->c);
+          else multiply_add_float(to, one, two, v->c);
+        }
+}
+
 static void add_bias(const job *j, char *y) {
   const ea_tensor *bias = j->call->in[2];
   int64_t o = j->v->o;
@@ -115,7 +150,9 @@ static void run_image(const job *j, int64_t n, char *dw) {
     if (j->pass != EA_CONV_FORWARD) ea_load_f32((float *)y, y0, EA_BF16, j->y_count);
   }
   if (j->pass == EA_CONV_DATA && !add) memset(x, 0, (size_t)j->x_count * j->e);
-  for (int64_t first = 0; first < j->v->oh; first += j->rows) run_rows(j, x, y, dw, first, col);
+  if (j->depthwise) run_depthwise(j, x, y, dw ? dw : j->w);
+  else
+    for (int64_t first = 0; first < j->v->oh; first += j->rows) run_rows(j, x, y, dw, first, col);
   if (j->pass == EA_CONV_FORWARD && c->nin == 3) add_bias(j, y);
   if (!j->bf16) return;
   if (j->pass == EA_CONV_FORWARD) ea_store_f32(y0, EA_BF16, (float *)y, j->y_count);
@@ -140,9 +177,10 @@ int ea_conv_portable(ea_call *c, const ea_conv *v, int pass, int dry) {
   j.k = v->kh * v->kw * j.cg;
   j.direct = v->kh == 1 && v->kw == 1 && v->stride == 1 && v->pad == 0;
   j.rows = EA_MAX(1, EA_MIN(v->oh, COL_BYTES / (int64_t)j.e / (v->ow * j.k)));
+  j.depthwise = v->groups == v->c && v->groups == v->o;
   j.x_count = v->h * v->w * v->c;
   j.y_count = v->oh * v->ow * v->o;
-  j.col_count = j.direct ? 0 : j.rows * v->ow * j.k;
+  j.col_count = j.direct || j.depthwise ? 0 : j.rows * v->ow * j.k;
   j.w_count = v->o * j.k;
   j.shards = EA_MIN(v->n, EA_CONV_WEIGHT_SHARDS);
   int64_t wide = j.bf16 ? j.x_count + j.y_count : 0;
