@@ -113,8 +113,14 @@ static int backward(ea_call *c) {
       s.keep_stride[s.nkeep++] = stride[d];
       s.run *= gy->size[d];
     } else {
-      s.repeat_size[s.nrepeat] = gy->size[d];
-      s.repeat_stride[s.nrepeat++] = stride[d];
+      int last = s.nrepeat - 1;
+      if (last >= 0 && s.repeat_stride[last] == gy->size[d] * stride[d]) { /* neighbours: one */
+        s.repeat_size[last] *= gy->size[d];
+        s.repeat_stride[last] = stride[d];
+      } else {
+        s.repeat_size[s.nrepeat] = gy->size[d];
+        s.repeat_stride[s.nrepeat++] = stride[d];
+      }
       s.repeats *= gy->size[d];
       s.run = 1; /* only what is behind the last repeated dimension runs together */
     }

@@ -68,5 +68,6 @@ static int backward(ea_call *c) {
 
 const ea_op ea_op_l2_normalize = {
   .name = "l2_normalize", .nin_least = 1, .nin_most = 1, .nout = 1,
-  .attrs = "axis:x=-1 eps:f=1e-12", .need_in = 1, .shape = shape, .forward = forward, .backward = backward,
+  .attrs = "axis:x=-1 eps:f=1e-12", .need_in = 1,
+  .shape = shape, .forward = forward, .backward = backward,
 };

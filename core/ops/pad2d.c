@@ -73,6 +73,10 @@ static int prepare(ea_call *c, pad *p, const ea_tensor *x, const ea_tensor *y) {
 }
 
 static void fill(char *to, int esize, uint64_t value, int64_t n) {
+  if (value == 0) {
+    memset(to, 0, (size_t)(n * esize));
+    return;
+  }
   for (int64_t i = 0; i < n; i++) memcpy(to + i * esize, &value, (size_t)esize);
 }
 
