@@ -121,7 +121,7 @@ check:
 
 lint: all
 	$(BUILD)/edgeai run tests/lint.lua
-	luacheck --quiet lua experiments tests core/cli
+	luacheck --quiet lua tests core/cli $(wildcard experiments plugins)
 
 # The same tests under AddressSanitizer and UndefinedBehaviorSanitizer. OpenBLAS, igraph and oneDNN
 # keep memory until the end, so leaks are looked for by the tests' own counters instead.

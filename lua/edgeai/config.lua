@@ -16,9 +16,10 @@
 -- { default =, type =, choices =, help = }, or a group: a table of declarations by name. The type
 -- is the default's: "number", "boolean", "string" or "list"; "integer" has to be asked for.
 --
--- Values come, later ones winning, from: the defaults; the preset (`--set preset=NAME`); the run
--- that is resumed; `--set key=value` (`--set train.lr=0.05`, lists as 16,32,64); --seed and
--- --precision.
+-- Values come, later ones winning, from: the defaults; the default preset; the run that is resumed;
+-- the preset asked for by `--set preset=NAME`; `--set key=value` (`--set train.lr=0.05`, lists as
+-- 16,32,64); --seed and --precision.
+--
 -- `seed` (1) and `precision` ("f32") exist in every script; ea.config sets ea.seed(cfg.seed).
 -- `edgeai run SCRIPT --help` prints all this and ends. Errors: unknown keys (with the nearest known
 -- one), values of another type, presets that do not exist: raised at the script's line, or, if they
@@ -259,13 +260,14 @@ function config.resolve(declarations)
   end
   if session.seed then given.seed = session.seed end
   if session.precision then given.precision = session.precision end
-  if presets then
-    local name = given.preset or values.preset
+  local function lay_preset(name)
     check(options.preset, "preset", name, "preset: ")
     overlay(options, values, presets[name], "", ("preset %s: "):format(name))
     values.preset = name
   end
+  if presets then lay_preset(values.preset) end
   if session.resume then resumed_values(options, values) end
+  if given.preset and presets then lay_preset(given.preset) end
   for key, value in pairs(given) do values[key] = value end
   local cfg = nest(values)
   if type(cfg.seed) == "number" then require("edgeai").seed(cfg.seed) end

@@ -71,7 +71,7 @@ function bar:draw(values)
   local tail = ("%d/%d  %s  %s left"):format(self.position, self.total, rate_text(rate, self.unit),
     progress.duration(left))
   if values then tail = tail .. "  " .. values_text(values) end
-  local room = math.min(30, columns - #self.label - #tail - 6)
+  local room = math.min(16, columns - #self.label - #tail - 6)
   local line
   if room >= 5 then
     local full = math.floor(part * room)

@@ -112,8 +112,8 @@ local function processor()
 end
 
 local function git_revision(folder)
-  local pipe = io.popen(("git -C %s describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null")
-    :format(text.shell(folder)))
+  local describe = "describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null"
+  local pipe = io.popen(("git -C %s %s"):format(text.shell(folder), describe))
   local revision = pipe and pipe:read("*l")
   if pipe then pipe:close() end
   return revision ~= "" and revision or nil
