@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
--- Hostile files, made on the spot: a list of { name, bytes, says }. tests/lua/attacks_spec.lua loads
--- each by its extension and expects one sentence that contains `says`, within little memory.
+-- Hostile files, made on the spot: a list of { name, bytes, says }. tests/lua/attacks_spec.lua
+-- loads each by its extension and expects one sentence with `says` in it, within little memory.
 
 local function u16(n) return string.char(n % 256, math.floor(n / 256) % 256) end
 local function u32(n) return u16(n % 65536) .. u16(math.floor(n / 65536)) end
@@ -47,16 +47,16 @@ attack("polyglot-zip.safetensors", safetensors("{" .. item("a", "F32", "[1]", 0,
   four .. "PK\5\6" .. ("\0"):rep(18)), "belong to no tensor")
 attack("shape-2^63.safetensors", safetensors("{" .. item("a", "F32", "[9223372036854775807]", 0, 4)
   .. "}", four), "impossible shape")
-attack("shape-wraps.safetensors", safetensors("{" .. item("a", "F32", "[4294967296,4294967296]", 0, 0)
-  .. "}"), "impossible shape")
+attack("shape-wraps.safetensors", safetensors("{"
+  .. item("a", "F32", "[4294967296,4294967296]", 0, 0) .. "}"), "impossible shape")
 attack("shape-1e300.safetensors", safetensors("{" .. item("a", "U8", "[1e300]", 0, 4) .. "}", four),
   "impossible shape")
-attack("offset-negative.safetensors", safetensors("{" .. item("a", "F32", "[1]", -4, 0) .. "}", four),
-  "outside")
+attack("offset-negative.safetensors", safetensors("{" .. item("a", "F32", "[1]", -4, 0) .. "}",
+  four), "outside")
 attack("offset-beyond.safetensors", safetensors("{" .. item("a", "U8", "[9007199254740991]", 0,
   "9007199254740991") .. "}", four), "outside")
-attack("dims-1000.safetensors", safetensors("{" .. item("a", "F32", "[" .. ("1,"):rep(999) .. "1]", 0,
-  4) .. "}", four), "8 dimensions")
+attack("dims-1000.safetensors", safetensors("{"
+  .. item("a", "F32", "[" .. ("1,"):rep(999) .. "1]", 0, 4) .. "}", four), "8 dimensions")
 attack("deep.safetensors", safetensors('{"a":' .. ("["):rep(100000) .. ("]"):rep(100000) .. "}"),
   "not valid JSON")
 attack("wide.safetensors", safetensors('{"a":[' .. ("[],"):rep(3000000) .. "0]}"), "256 MiB")
@@ -96,12 +96,13 @@ local function zip(members)
       .. u32(#body) .. m.name
     body = body .. "PK\3\4" .. common .. m.name .. m.data
   end
-  return body .. directory .. "PK\5\6" .. u32(0) .. u16(#members) .. u16(#members) .. u32(#directory)
-    .. u32(#body) .. u16(0)
+  return body .. directory .. "PK\5\6" .. u32(0) .. u16(#members) .. u16(#members)
+    .. u32(#directory) .. u32(#body) .. u16(0)
 end
 local good = array("'<f4'", "(1,)", four)
 
-attack("bomb.npz", zip { { name = "a.npy", data = ("\0"):rep(100), method = 8, size = 4000000000 } },
+attack("bomb.npz",
+  zip { { name = "a.npy", data = ("\0"):rep(100), method = 8, size = 4000000000 } },
   "claims to unpack")
 local many = {}
 for i = 1, 200 do

@@ -31,7 +31,8 @@ describe("attacks", function()
   end
 
   it("refuses devices and folders in place of files", function()
-    for _, case in ipairs { { "zero.npy", "ln -s /dev/zero", "device" }, { "d.png", "mkdir", "folder" } } do
+    for _, case in ipairs { { "zero.npy", "ln -s /dev/zero", "device" },
+      { "d.png", "mkdir", "folder" } } do
       local path = folder .. "/" .. case[1]
       assert.are.equal(0, os.execute(("%s '%s'"):format(case[2], path)))
       local ok, message = pcall(ea.io.load, path)

@@ -147,7 +147,8 @@ np.savez_compressed(d + "z.npz", a=x.astype("f4"), zeros=np.zeros((1000, 100), "
     same(ea.zeros { 1000, 100 }, z.zeros)
 
     ea.io.save(path "ours.npy", x)
-    ea.io.save(path "ours.npz", { x = x, i = x:to("i32"), s = ea.tensor(1.5), e = ea.zeros { 0, 2 } })
+    ea.io.save(path "ours.npz",
+      { x = x, i = x:to("i32"), s = ea.tensor(1.5), e = ea.zeros { 0, 2 } })
     program.write(path "check.py", [[
 import numpy as np, sys
 d = sys.argv[1] + "/"

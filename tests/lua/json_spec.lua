@@ -28,8 +28,8 @@ describe("ea.json", function()
   end)
 
   it("indents on request", function()
-    assert.are.equal('{\n  "a": [1, 2],\n  "b": {\n    "c": []\n  },\n  "d": [\n    {\n      "e": 1\n'
-      .. '    }\n  ]\n}',
+    assert.are.equal('{\n  "a": [1, 2],\n  "b": {\n    "c": []\n  },\n'
+      .. '  "d": [\n    {\n      "e": 1\n    }\n  ]\n}',
       json.encode({ a = { 1, 2 }, b = { c = json.array() }, d = { { e = 1 } } }, { pretty = true }))
     local long = {}
     for i = 1, 100 do long[i] = i end
@@ -45,7 +45,8 @@ describe("ea.json", function()
   end)
 
   it("refuses what JSON cannot hold and names the place", function()
-    refused("NaN has no form in JSON at loss.train[2]", json.encode, { loss = { train = { 1, 0 / 0 } } })
+    refused("NaN has no form in JSON at loss.train[2]", json.encode,
+      { loss = { train = { 1, 0 / 0 } } })
     refused("an infinity has no form in JSON at the value itself", json.encode, -math.huge)
     refused("a function has no form in JSON at a", json.encode, { a = print })
     refused("both numbers and names", json.encode, { 1, a = 2 })
