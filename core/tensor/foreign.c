@@ -6,6 +6,7 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are little endian, as is memory");
 
 enum { CHUNK = 1 << 14 }; /* elements converted at a time */
+static const int64_t MOST_BYTES = (int64_t)1 << 44; /* ea_check_sizes has the same of elements */
 
 int ea_foreign_size(int kind) {
   static const int size[] = {4, 8, 2, 4, 1, 1, 2, 2, 2, 4, 8, 8, 1};
@@ -22,14 +23,12 @@ int64_t ea_foreign_bytes(int ndim, const int64_t *size, int element) {
   int64_t bytes = element;
   int empty = 0;
   for (int i = 0; i < ndim; i++) {
-    if (size[i] < 0 || size[i] > (int64_t)1 << 47) return -1;
+    if (size[i] < 0) return -1;
     if (size[i] == 0) empty = 1;
+    else if (size[i] > MOST_BYTES / bytes) return -1;
+    else bytes *= size[i];
   }
-  if (empty) return 0;
-  for (int i = 0; i < ndim; i++) {
-    if (__builtin_mul_overflow(bytes, size[i], &bytes) || bytes > (int64_t)1 << 47) return -1;
-  }
-  return bytes;
+  return empty ? 0 : bytes;
 }
 
 /* IEEE 754 binary16, subnormals, infinities and NaN included. */

@@ -50,7 +50,7 @@ int ea_check_sizes(int ndim, const int64_t *size) {
       return ea_fail(EA_ERR_SHAPE, "a size cannot be negative: %s", ea_sizes_text(ndim, size));
     if (size[i] && n > ((int64_t)1 << 44) / size[i])
       return ea_fail(EA_ERR_SHAPE, "a tensor of %s is too large", ea_sizes_text(ndim, size));
-    n *= size[i];
+    if (size[i]) n *= size[i]; /* of an empty tensor, too, the strides must not overflow */
   }
   return EA_OK;
 }
