@@ -3,10 +3,20 @@
 -- state dict, recognised by its names and shapes (WRN, CIFAR ResNet).
 
 local F = require "edgeai.ffi"
-local archive = require "edgeai.nn.archive"
+local files = require "edgeai.io"
+local json = require "edgeai.json"
 local state = require "edgeai.nn.state"
 
 local file = {}
+
+--- Tensors by name and metadata of a file.
+local function read(path)
+  local tensors, meta = files.load(path)
+  if type(tensors) ~= "table" then
+    F.raise("nn.load: %s holds no tensors by name; expected a safetensors file", path)
+  end
+  return tensors, meta or {}
+end
 
 --- Number of children "PREFIX.0", "PREFIX.1", ... among the names.
 local function count_blocks(map, prefix)
@@ -57,7 +67,7 @@ local function parse_meta(meta)
   for key, value in pairs(meta) do
     parsed[key] = value
     if value:find("^[%[{]") then
-      local ok, decoded = pcall(require("edgeai.json").decode, value)
+      local ok, decoded = pcall(json.decode, value)
       if ok then parsed[key] = decoded end
     elseif key == "mean" or key == "std" then
       local numbers = {}
@@ -79,7 +89,7 @@ end
 
 --- A network from a file of a bare state dict. `build(name, options)` makes the architecture.
 function file.from_state(path, build)
-  local tensors, meta = archive.read(path)
+  local tensors, meta = read(path)
   local map = state.normalise(tensors)
   for _, recognise in ipairs(recognisers) do
     local name, options = recognise(map)
@@ -93,9 +103,9 @@ end
 --- The network in a file, in evaluation mode. net.meta holds the file's metadata; net.mean and
 -- net.std, if given there, what inputs are to be normalised with.
 function file.load(path, build)
-  local tensors, meta = archive.read(path)
+  local tensors, meta = read(path)
   if not meta["edgeai.arch"] then return file.from_state(path, build) end
-  local ok, arch = pcall(require("edgeai.json").decode, meta["edgeai.arch"])
+  local ok, arch = pcall(json.decode, meta["edgeai.arch"])
   if not ok or type(arch) ~= "table" or type(arch.name) ~= "string"
     or type(arch.options or {}) ~= "table" then
     F.raise("nn.load: the metadata `edgeai.arch` of %s must be {\"name\": ..., \"options\": {...}}, "

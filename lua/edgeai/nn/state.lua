@@ -4,7 +4,8 @@
 local F = require "edgeai.ffi"
 local Flat = require "edgeai.flat"
 local Module = require "edgeai.nn.module"
-local archive = require "edgeai.nn.archive"
+local files = require "edgeai.io"
+local json = require "edgeai.json"
 local tensor = require "edgeai.tensor"
 
 local state = {}
@@ -27,7 +28,7 @@ end
 --- name -> tensor of a state dict given as such a table, as an ordered list, or as a file's path.
 -- Counters and the prefix "module." that PyTorch writes are taken away.
 function state.normalise(dict)
-  if type(dict) == "string" then dict = archive.read(dict) end
+  if type(dict) == "string" then dict = (files.load(dict)) end
   if type(dict) ~= "table" or Module.is(dict) then
     F.raise("load_state_dict: expected a table of tensors by name or a file's path, got a %s",
       Module.is(dict) and "network; give its state_dict()" or type(dict))
@@ -111,17 +112,17 @@ end
 --- Metadata are strings: numbers and lists of numbers as "0.1,0.2", other tables as JSON.
 local function as_text(key, value)
   if type(value) == "string" then return value end
-  if type(value) == "number" or type(value) == "boolean" then return require("edgeai.json").encode(value) end
+  if type(value) == "number" or type(value) == "boolean" then return json.encode(value) end
   if type(value) ~= "table" then
     F.raise("save: metadata '%s' must be a string, number, boolean or table, got a %s", key,
       type(value))
   end
   local numbers = {}
   for i, v in ipairs(value) do
-    if type(v) ~= "number" then return require("edgeai.json").encode(value) end
-    numbers[i] = require("edgeai.json").encode(v)
+    if type(v) ~= "number" then return json.encode(value) end
+    numbers[i] = json.encode(v)
   end
-  return #numbers > 0 and table.concat(numbers, ",") or require("edgeai.json").encode(value)
+  return #numbers > 0 and table.concat(numbers, ",") or json.encode(value)
 end
 
 --- Writes a safetensors file: the state dict, `meta` (string keys; e.g. mean, std, classes) and, if
@@ -135,14 +136,14 @@ function state:save(path, meta, opts)
     local t = entry.tensor:detach()
     list[i] = { name = entry.name, tensor = #t.shape >= 2 and t:to(dtype) or t }
   end
-  if self.arch then text["edgeai.arch"] = require("edgeai.json").encode(self.arch) end
+  if self.arch then text["edgeai.arch"] = json.encode(self.arch, { sort = true }) end
   for _, values in ipairs { self.meta or {}, meta or {} } do
     for key, value in pairs(values) do
       if type(key) ~= "string" then F.raise("save: metadata needs names, got %s", tostring(key)) end
       if key ~= "edgeai.arch" then text[key] = as_text(key, value) end
     end
   end
-  archive.write(path, list, text)
+  files.save(path, list, text)
   return self
 end
 
