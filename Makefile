@@ -31,20 +31,28 @@ ABI := 0
 
 all: $(BUILD)/edgeai $(BUILD)/libedgeai.so $(BUILD)/libedgeai.a
 
+# One word a file; `make V=1` shows the commands.
+Q := $(if $(V),,@)
+say = $(if $(V),,@echo '  $(1)')
+
 $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(BASE_FLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+	$(call say,cc   $<)
+	$(Q)$(CC) $(CPPFLAGS) $(BASE_FLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 
 $(BUILD)/libedgeai.a: $(CORE_OBJ)
-	rm -f $@ && ar rcs $@ $^
+	$(call say,ar   $@)
+	$(Q)rm -f $@ && ar rcs $@ $^
 
 $(BUILD)/libedgeai.so: $(CORE_OBJ)
-	$(CC) -shared -Wl,-soname,libedgeai.so.$(ABI) $(CFLAGS) $(LDFLAGS) $^ -o $@ $(LIBS)
-	ln -sf libedgeai.so $@.$(ABI)
+	$(call say,link $@)
+	$(Q)$(CC) -shared -Wl,-soname,libedgeai.so.$(ABI) $(CFLAGS) $(LDFLAGS) $^ -o $@ $(LIBS)
+	$(Q)ln -sf libedgeai.so $@.$(ABI)
 
 # The whole library is in the program, its public symbols exported: LuaJIT's FFI finds them there.
 $(BUILD)/edgeai: $(CLI_OBJ) $(BUILD)/libedgeai.a
-	$(CC) $(CFLAGS) $(LDFLAGS) -rdynamic $(CLI_OBJ) -Wl,--whole-archive $(BUILD)/libedgeai.a \
+	$(call say,link $@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -rdynamic $(CLI_OBJ) -Wl,--whole-archive $(BUILD)/libedgeai.a \
 	  -Wl,--no-whole-archive -o $@ $(CLI_LIBS) $(LIBS)
 
 # The header as LuaJIT reads it: edgeai/cdef.lua. $(1): the library that plain luajit loads.
@@ -65,14 +73,16 @@ $(BUILD)/lua.list: FORCE
 
 $(BUILD)/core/cli/embedded.c: $(LUA_SRC) $(BUILD)/lua.list $(BUILD)/lua/edgeai/cdef.lua core/cli/embed.lua
 	@mkdir -p $(@D)
-	$(LUAJIT) core/cli/embed.lua $@ lua $(BUILD)/lua
+	$(call say,lua  $@)
+	$(Q)$(LUAJIT) core/cli/embed.lua $@ lua $(BUILD)/lua
 
 $(BUILD)/core/cli/embedded.o: $(BUILD)/core/cli/embedded.c core/cli/embedded.h
-	$(CC) -Icore/cli -O0 -c $< -o $@
+	$(Q)$(CC) -Icore/cli -O0 -c $< -o $@
 
 $(BUILD)/tests/c/%: tests/c/%.c $(BUILD)/libedgeai.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(BASE_FLAGS) $(CFLAGS) $(LDFLAGS) -Icore -MMD -MP $< -o $@ \
+	$(call say,test $@)
+	$(Q)$(CC) $(CPPFLAGS) $(BASE_FLAGS) $(CFLAGS) $(LDFLAGS) -Icore -MMD -MP $< -o $@ \
 	  -Wl,--whole-archive $(BUILD)/libedgeai.a -Wl,--no-whole-archive $(LIBS) -lcmocka
 
 # ---- packages ------------------------------------------------------------------------------------

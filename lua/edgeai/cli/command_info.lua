@@ -35,7 +35,7 @@ local function print_metadata(F, archive)
     local value = ffi.string(F.C.ea_archive_meta_value(archive, i))
     if key == "edgeai.arch" then key = "architecture" end
     if #value > 400 then value = ("%s... (%d characters)"):format(value:sub(1, 400), #value) end
-    print(("  %-16s %s"):format(key, value))
+    print(("  %-20s %s"):format(key, value))
   end
 end
 
