@@ -175,8 +175,8 @@ static int start(ea_backward_run *r, ea_tensor *root, ea_tensor *grad) {
 
 int ea_backward(ea_tensor *root, ea_tensor *grad, ea_backward_run **run) {
   if (!root->requires_grad)
-    return ea_fail(EA_ERR_ARG, "backward: nothing this value was computed from requires a gradient; "
-                   "call :require_grad() on a leaf first");
+    return ea_fail(EA_ERR_ARG, "backward: nothing this value was computed from requires a "
+                   "gradient; call :require_grad() on a leaf first");
   if (!grad && ea_tensor_count(root) != 1)
     return ea_fail(EA_ERR_SHAPE, "backward: expected a single number or a gradient of the value's "
                    "shape, got %s; reduce it with :sum() or :mean()", ea_shape_text(root));

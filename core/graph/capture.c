@@ -166,7 +166,8 @@ int ea_graph_end(ea_graph *g, int nout, ea_tensor *const *out, ea_tensor *loss) 
     g->loss = value_of(g, loss);
     if (g->loss < 0) return g->loss;
     if (ea_tensor_count(loss) != 1)
-      return ea_fail(EA_ERR_SHAPE, "the loss of a captured function must be a single number, got %s",
+      return ea_fail(EA_ERR_SHAPE,
+                     "the loss of a captured function must be a single number, got %s",
                      ea_shape_text(loss));
     if (!g->value[g->loss].wants_grad)
       return ea_fail(EA_ERR_ARG, "the loss of this captured function depends on nothing that "

@@ -46,8 +46,8 @@ static int count_consumers(const ea_graph *g, int v) {
 
 static int is_op(const ea_gnode *n, const char *name) { return !strcmp(n->call.op->name, name); }
 
-/* relu(batch_norm(x)), the inner value used by nothing else: batch_norm writes the ReLU'd values and
- * its backward takes the gradient behind the ReLU. */
+/* relu(batch_norm(x)), the inner value used by nothing else: batch_norm writes the ReLU'd values
+ * and its backward takes the gradient behind the ReLU. */
 static void fuse_relu(ea_graph *g) {
   for (int i = 0; i < g->nnode; i++) {
     ea_gnode *n = &g->node[i];

@@ -66,7 +66,8 @@ int ea_call_set_attrs(ea_call *c, int nattr, const double *given) {
   schema_item item;
   int k = 0, list = 0;
   if (nattr < 0 || nattr > EA_MAX_ATTR)
-    return ea_call_fail(c, EA_ERR_ARG, "expected at most %d attributes, got %d", EA_MAX_ATTR, nattr);
+    return ea_call_fail(c, EA_ERR_ARG, "expected at most %d attributes, got %d", EA_MAX_ATTR,
+                        nattr);
   while ((s = next_item(s, &item))) {
     if (item.kind == 'L' || item.kind == 'X') {
       list = 1;
@@ -140,7 +141,8 @@ static const char *which(const ea_call *c, int i) {
 int ea_call_check_float(const ea_call *c, int i) {
   int t = c->in[i]->dtype;
   if (t == EA_F32 || t == EA_F64 || t == EA_BF16) return EA_OK;
-  return ea_call_fail(c, EA_ERR_DTYPE, "%s must be f32, bf16 or f64, got %s; convert it with :to(\"f32\")",
+  return ea_call_fail(c, EA_ERR_DTYPE,
+                      "%s must be f32, bf16 or f64, got %s; convert it with :to(\"f32\")",
                       which(c, i), ea_shape_text(c->in[i]));
 }
 
@@ -159,7 +161,8 @@ int ea_call_check_dtype(const ea_call *c, int i, int dtype) {
 int ea_call_check_same_dtype(const ea_call *c) {
   for (int i = 1; i < c->nin; i++)
     if (c->in[i]->dtype != c->in[0]->dtype)
-      return ea_call_fail(c, EA_ERR_DTYPE, "the inputs must be of one type, got %s and %s; convert one with :to()",
+      return ea_call_fail(c, EA_ERR_DTYPE,
+                          "the inputs must be of one type, got %s and %s; convert one with :to()",
                           ea_shape_text(c->in[0]), ea_shape_text(c->in[i]));
   return EA_OK;
 }

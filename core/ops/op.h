@@ -9,9 +9,9 @@
  *   - Kernels are written for f32, bf16 (computed in f32, rounded once when stored) and f64 (for
  *     gradient checks) unless the op's comment says otherwise.
  *   - Work is split over ea_parallel by shape alone; sums are reduced in a fixed order.
- *   - `backward` writes gin[i] wherever gin[i] is not NULL (NULL: not wanted). It overwrites, unless
- *     bit i of `accumulate` is set, which happens only if the op has EA_OP_ACCUMULATES. gout[j] is
- *     NULL where no gradient flowed into output j (hidden outputs: always).
+ *   - `backward` writes gin[i] wherever gin[i] is not NULL (NULL: not wanted). It overwrites,
+ *     unless bit i of `accumulate` is set, which happens only if the op has EA_OP_ACCUMULATES.
+ *     gout[j] is NULL where no gradient flowed into output j (hidden outputs: always).
  *   - Temporary memory comes from ea_call_scratch: one block at a time, its contents gone when the
  *     kernel returns.
  */

@@ -4,7 +4,8 @@
  *   x {n,h,w,c} f32, bf16 or f64 -> y {n,oh,ow,c}, oh = (h + 2 pad - size) / stride + 1, rounded
  *   down; stride 0 means stride = size; pad <= size/2.
  *   max ignores the padding; its gradient goes to the first of the largest (in reading order),
- *   found again from x. avg counts the padding as zeros and divides by size*size, as PyTorch's default.
+ *   found again from x. avg counts the padding as zeros and divides by size*size, as PyTorch's
+ *   default.
  */
 #include <math.h>
 

@@ -24,7 +24,8 @@ static int check_form(const char *who, const ea_tensor *w) {
     return ea_fail(EA_ERR_SHAPE, "%s: expected at most 32768 nodes, got %lld", who,
                    (long long)w->size[0]);
   if (!w->storage)
-    return ea_fail(EA_ERR_ARG, "%s: the weight matrix has no values while a graph is captured", who);
+    return ea_fail(EA_ERR_ARG, "%s: the weight matrix has no values while a graph is captured",
+                   who);
   return EA_OK;
 }
 
@@ -50,8 +51,8 @@ static int fill(const char *who, const ea_tensor *w, double largest, ea_network 
       double a = weight_at(w, i, j), b = weight_at(w, j, i);
       if (fabs(a - b) > 1e-6 * largest)
         return ea_fail(EA_ERR_ARG,
-                       "%s: the weight matrix must be symmetric, but entry (%lld, %lld) (from 1) is "
-                       "%g and its mirror %g; add its transpose first", who, (long long)i + 1,
+                       "%s: the weight matrix must be symmetric, but entry (%lld, %lld) (from 1) "
+                       "is %g and its mirror %g; add its transpose first", who, (long long)i + 1,
                        (long long)j + 1, a, b);
       double x = a == b ? a / largest : 0.5 * (a / largest + b / largest);
       if (!(x > 0)) continue;
@@ -114,8 +115,8 @@ int ea_modularity(const ea_tensor *w, const ea_tensor *membership, double resolu
   double *scratch = NULL;
   if (membership->dtype != EA_I32 || membership->ndim != 1 || membership->size[0] != net.n ||
       !membership->storage) {
-    status = ea_fail(EA_ERR_SHAPE, "%s: expected a membership {%lld} i32, one number per node, got %s",
-                     who, (long long)net.n, ea_shape_text(membership));
+    status = ea_fail(EA_ERR_SHAPE, "%s: expected a membership {%lld} i32, one number per node, "
+                     "got %s", who, (long long)net.n, ea_shape_text(membership));
     goto done;
   }
   status = EA_ERR_MEMORY;

@@ -22,7 +22,7 @@ static double to_integer(double v, double low, double high) {
   return isnan(v) ? 0 : v <= low ? low : v >= high ? high : nearbyint(v);
 }
 
-/* f64 to bf16 in one rounding: the detour over f32 rounds to odd so that the second step is exact. */
+/* f64 to bf16 in one rounding: the detour over f32 rounds to odd, so the second step is exact. */
 static uint16_t double_to_bf16(double v) {
   float f = (float)v;
   if (!isnan(v) && !isinf(f) && (double)f != v) {

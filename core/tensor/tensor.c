@@ -245,7 +245,8 @@ int ea_tensor_narrow(ea_tensor *t, int dim, int64_t start, int64_t length, int64
   if (step < 1) return ea_fail(EA_ERR_ARG, "narrow: the step must be at least 1");
   if (start < 0 || length < 0 || start > n || (length && length > (n - start - 1) / step + 1) ||
       (length && start >= n))
-    return ea_fail(EA_ERR_ARG, "narrow: %lld elements from %lld do not fit dimension %d of a %s tensor",
+    return ea_fail(EA_ERR_ARG,
+                   "narrow: %lld elements from %lld do not fit dimension %d of a %s tensor",
                    (long long)length, (long long)start + 1, dim + 1, ea_shape_text(t));
   EA_TRY(view_of(t, out));
   (*out)->offset += start * t->stride[dim];
@@ -331,7 +332,8 @@ int ea_tensor_rebase(ea_tensor *t, ea_tensor *of, int64_t offset) {
   int64_t n = ea_tensor_count(t);
   if (t->dtype != of->dtype || !ea_tensor_contiguous(t) || !ea_tensor_contiguous(of) ||
       offset < 0 || offset + n > ea_tensor_count(of))
-    return ea_fail(EA_ERR_SHAPE, "rebase: a contiguous %s tensor does not fit at element %lld of %s",
+    return ea_fail(EA_ERR_SHAPE,
+                   "rebase: a contiguous %s tensor does not fit at element %lld of %s",
                    ea_shape_text(t), (long long)offset, ea_shape_text(of));
   memcpy((char *)ea_ptr(of) + offset * dtype_sizes[t->dtype], ea_ptr(t),
          (size_t)ea_tensor_bytes(t));

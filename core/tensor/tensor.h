@@ -55,7 +55,9 @@ static inline double *ea_f64(const ea_tensor *t) { return (double *)t->storage->
 static inline uint16_t *ea_bf16(const ea_tensor *t) {
   return (uint16_t *)t->storage->data + t->offset;
 }
-static inline int32_t *ea_i32(const ea_tensor *t) { return (int32_t *)t->storage->data + t->offset; }
+static inline int32_t *ea_i32(const ea_tensor *t) {
+  return (int32_t *)t->storage->data + t->offset;
+}
 static inline uint8_t *ea_u8(const ea_tensor *t) { return (uint8_t *)t->storage->data + t->offset; }
 
 static inline float ea_bf16_to_f32(uint16_t h) {

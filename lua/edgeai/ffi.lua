@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- edgeai.ffi - the one door between Lua and libedgeai: declarations, checked calls, ownership.
 --
--- Native memory is invisible to Lua's collector, so own() watches the core's byte count and collects
--- when it has grown past a budget.
+-- Native memory is invisible to Lua's collector, so own() watches the core's byte count and
+-- collects when it has grown past a budget.
 
 local ffi = require "ffi"
 local cdef = require "edgeai.cdef"
@@ -44,8 +44,8 @@ end
 --- Functions whose first argument has a path, such as a layer's call: function -> path(argument).
 F.frames = {}
 
---- Raises "FILE:LINE: [path: ]sentence" at the caller's line outside edgeai's own files. The path is
--- that of the innermost frame in F.frames.
+--- Raises "FILE:LINE: [path: ]sentence" at the caller's line outside edgeai's own files. The path
+-- is that of the innermost frame in F.frames.
 function F.raise(format, ...)
   local sentence = select("#", ...) > 0 and format:format(...) or format
   local level, path = 2, nil

@@ -1,8 +1,9 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
--- edgeai.flat - many parameters in one buffer: their values, and their gradients. The optimisers, the
--- norm and the average then work on one long vector; the parameters stay tensors of their own shape
--- that view their part of it.
+-- edgeai.flat - many parameters in one buffer: their values, and their gradients. The optimisers,
+-- the norm and the average then work on one long vector; the parameters stay tensors of their own
+-- shape that view their part of it.
 
+local ffi = require "ffi"
 local F = require "edgeai.ffi"
 local tensor = require "edgeai.tensor"
 
@@ -37,7 +38,8 @@ local function gather(list)
     if old then view:copy(old) end
     F.check(C.ea_tensor_rebase(p.tensor, self.params, at))
     p.tensor:set_grad(view)
-    self.list[i] = { name = p.name, tensor = p.tensor, module = p.module, first = at + 1, count = n }
+    self.list[i] = { name = p.name, tensor = p.tensor, module = p.module, first = at + 1,
+      count = n }
     at = at + n
   end
   return self
@@ -58,9 +60,8 @@ function flat:holds(list)
   if #list ~= #self.list then return false end
   for i, p in ipairs(list) do
     local mine = self.list[i]
-    local base = C.ea_tensor_data(self.params)
-    if mine.tensor.p ~= p.tensor.p or C.ea_tensor_data(p.tensor) ~= require("ffi").cast("char *", base)
-      + 4 * (mine.first - 1) then return false end
+    local here = ffi.cast("char *", C.ea_tensor_data(self.params)) + 4 * (mine.first - 1)
+    if mine.tensor.p ~= p.tensor.p or C.ea_tensor_data(p.tensor) ~= here then return false end
   end
   return true
 end
@@ -89,8 +90,8 @@ function flat:decay_mask(rules)
       end
     end
     if not fits then
-      F.raise("exempt: nothing is called '%s'; give \"bias\", \"bn\", or the name of a parameter or "
-        .. "layer", tostring(rule))
+      F.raise("exempt: nothing is called '%s'; give \"bias\", \"bn\", or the name of a parameter "
+        .. "or layer", tostring(rule))
     end
   end
   return mask

@@ -125,8 +125,8 @@ local function call_backward(c, gouts)
   return results
 end
 
---- Gradients of every leaf below t, added into its .grad. t is a single number, or `gradient` has its
--- shape. The tape below t is freed.
+--- Gradients of every leaf below t, added into its .grad. t is a single number, or `gradient` has
+-- its shape. The tape below t is freed.
 function grad.backward(t, gradient)
   local run = ffi.new("ea_backward_run *[1]")
   local status = F.check(C.ea_backward(t, gradient or F.null, run))
@@ -183,7 +183,8 @@ end
 
 --- Compares the gradients of fn(inputs...) with central differences, in f64. fn returns one tensor
 -- (its elements are summed with fixed weights). options: eps (1e-6), tolerance (1e-5, relative to
--- the largest gradient), check (list of inputs to check; all float ones). Returns the largest error.
+-- the largest gradient), check (list of inputs to check; all float ones). Returns the largest
+-- error.
 function grad.check(fn, inputs, opts)
   opts = F.options(opts, { eps = 1e-6, tolerance = 1e-5, check = F.none }, "gradcheck")
   local check = opts.check

@@ -53,8 +53,9 @@ end
 
 -- Modules by name; those whose file is named otherwise are listed.
 local files = { graph = "community", capture = "capture" }
-local modules = { "nn", "data", "train", "nonn", "distill", "optim", "schedule", "io", "image", "json",
-  "graph", "capture", "config", "run", "plot", "draw", "progress", "table", "zoo", "metrics" }
+local modules = { "nn", "data", "train", "nonn", "distill", "optim", "schedule", "io", "image",
+  "json", "graph", "capture", "config", "run", "plot", "draw", "progress", "table", "zoo",
+  "metrics" }
 local is_module = {}
 for _, name in ipairs(modules) do is_module[name] = true end
 

@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- edgeai.ops - a Lua function for every op of the core's table: ea.NAME(inputs..., attributes).
 --
--- Attributes come as one table by name, or one after the other in the order of the op's schema; an op
--- with a list (axes, sizes) takes all its numbers, or one list, as that list. Axes count from 1, or
--- from -1 at the end. A number where a tensor is expected becomes a tensor of the other's type.
+-- Attributes come as one table by name, or one after the other in the order of the op's schema; an
+-- op with a list (axes, sizes) takes all its numbers, or one list, as that list. Axes count from 1,
+-- or from -1 at the end. A number where a tensor is expected becomes a tensor of the other's type.
 
 local ffi = require "ffi"
 local F = require "edgeai.ffi"
@@ -151,8 +151,8 @@ local function make_function(op)
       end
     end
     if #inputs < op.least then
-      F.raise("%s: expected %s%d tensor%s, got %s", op.name, op.most > op.least and "at least " or "",
-        op.least, op.least == 1 and "" or "s",
+      F.raise("%s: expected %s%d tensor%s, got %s", op.name,
+        op.most > op.least and "at least " or "", op.least, op.least == 1 and "" or "s",
         args[first] == nil and #inputs or ("a " .. type(args[first])))
     end
     local like
@@ -185,7 +185,9 @@ end
 --- Applies the op of that name to a list of tensors with named attributes.
 function ops.apply(name, inputs, attrs)
   local op = ops.by_name[name]
-  if not op then F.raise("there is no op '%s'%s", tostring(name), text.suggest(tostring(name), ops.by_name)) end
+  if not op then
+    F.raise("there is no op '%s'%s", tostring(name), text.suggest(tostring(name), ops.by_name))
+  end
   return apply(op, inputs, attrs or {})
 end
 

@@ -1,12 +1,13 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- ea.optim - optimisers over flat buffers.
 --
---   local opt = ea.optim.sgd(net, { lr = 0.1, momentum = 0.9, nesterov = true, weight_decay = 5e-4 })
+--   local opt = ea.optim.sgd(net, { lr = 0.1, momentum = 0.9, nesterov = true, weight_decay = 5e-4
+--     })
 --   loss:backward(); opt:step{ lr = 0.05, scale = ea.optim.clip(net, 5) }; opt:zero_grad()
 --
--- The first argument is a network (its parameters that require a gradient), what net:flatten() gave,
--- a tensor, or a list of tensors, all f32. The parameters' memory is gathered into one buffer; they
--- keep their values. Options of all:
+-- The first argument is a network (its parameters that require a gradient), what net:flatten()
+-- gave, a tensor, or a list of tensors, all f32. The parameters' memory is gathered into one
+-- buffer; they keep their values. Options of all:
 --   lr            learning rate where step has none
 --   weight_decay  0
 --   exempt        {}: what has no weight decay: "bias", "bn", names of parameters or of layers
@@ -185,8 +186,9 @@ end
 
 -- ---- clipping and averaging --------------------------------------------------------------------
 
---- For opt:step{ scale = ... }: the factor that brings the norm of all gradients down to max_norm (1
--- if it is not above), and the norm. `target`: as for an optimiser, or an optimiser. Writes nothing.
+--- For opt:step{ scale = ... }: the factor that brings the norm of all gradients down to max_norm
+-- (1 if it is not above), and the norm. `target`: as for an optimiser, or an optimiser. Writes
+-- nothing.
 function optim.clip(target, max_norm)
   if type(max_norm) ~= "number" or not (max_norm > 0) then
     F.raise("clip: the largest norm must be a positive number, got %s", tostring(max_norm))
@@ -222,7 +224,9 @@ function optim.ema(target, given)
 end
 
 function average:update()
-  if self.swapped then F.raise("ema: update while the averages are in the network; swap back first") end
+  if self.swapped then
+    F.raise("ema: update while the averages are in the network; swap back first")
+  end
   local d = self.opts.decay
   if self.opts.warm then d = math.min(d, (1 + self.updates) / (10 + self.updates)) end
   for _, p in ipairs(self.pairs) do F.check(C.ea_ema(p.tensor, p.source, d)) end

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- edgeai.random - random tensors from a counter-based generator. A stream is named by its purpose
--- and keyed by (seed, name, index); its index grows by one with each draw and is all the state there
--- is: save `r.index` in a checkpoint and set it again.
+-- and keyed by (seed, name, index); its index grows by one with each draw and is all the state
+-- there is: save `r.index` in a checkpoint and set it again.
 
 local F = require "edgeai.ffi"
 local tensor = require "edgeai.tensor"

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
--- ea.schedule - learning rates over time. A schedule s is called with the time t >= 0 done so far, a
--- fraction of epochs as ea.train.fit counts (or steps: any one unit throughout), and returns the rate;
--- tostring(s) says what it is. After its end it keeps its last value.
+-- ea.schedule - learning rates over time. A schedule s is called with the time t >= 0 done so far,
+-- a fraction of epochs as ea.train.fit counts (or steps: any one unit throughout), and returns the
+-- rate; tostring(s) says what it is. After its end it keeps its last value.
 
 local F = require "edgeai.ffi"
 
@@ -34,7 +34,8 @@ end
 
 --- Always the same rate: schedule.constant{ lr }.
 function schedule.constant(given)
-  local o = F.options({ lr = given and (given.lr or given[1]) }, { lr = F.none }, "schedule.constant")
+  local o = F.options({ lr = given and (given.lr or given[1]) }, { lr = F.none },
+    "schedule.constant")
   local lr = need(o, "lr", "schedule.constant")
   return make(("constant %g"):format(lr), function() return lr end)
 end
@@ -63,9 +64,12 @@ function schedule.multistep(given)
   end)
 end
 
-local function half_cosine(from, to, x) return to + (from - to) * (1 + math.cos(math.pi * x)) / 2 end
+local function half_cosine(from, to, x)
+  return to + (from - to) * (1 + math.cos(math.pi * x)) / 2
+end
 
---- From lr to `final` (0) along half a cosine over `epochs` (Loshchilov & Hutter 2017, no restarts).
+--- From lr to `final` (0) along half a cosine over `epochs` (Loshchilov & Hutter 2017, no
+-- restarts).
 function schedule.cosine(given)
   local o = F.options(given, { lr = F.none, epochs = F.none, final = 0 }, "schedule.cosine")
   local lr, final = need(o, "lr", "schedule.cosine"), need(o, "final", "schedule.cosine")

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- edgeai.tensor - making tensors, and their methods. Dimensions and indices count from 1.
 --
--- narrow, select, view, reshape, permute, t, expand and indexing share memory as long as no gradient
--- is recorded; with one (or inside a capture) they are ops and give new values.
+-- narrow, select, view, reshape, permute, t, expand and indexing share memory as long as no
+-- gradient is recorded; with one (or inside a capture) they are ops and give new values.
 
 local ffi = require "ffi"
 local F = require "edgeai.ffi"
@@ -16,7 +16,9 @@ local methods = {} -- t:name(...)
 -- ---- making ------------------------------------------------------------------------------------
 
 local function new(size, dtype, where)
-  if type(size) ~= "table" then F.raise("%s: expected a list of sizes, got a %s", where, type(size)) end
+  if type(size) ~= "table" then
+    F.raise("%s: expected a list of sizes, got a %s", where, type(size))
+  end
   local sizes, n = F.sizes(size)
   local out = F.out()
   F.check(C.ea_tensor_new(F.dtype(dtype, where), n, sizes, out))
@@ -78,7 +80,8 @@ local function put_nested(p, value, size, depth, at)
   return at
 end
 
---- ea.tensor({{1, 2}, {3, 4}} [, dtype]) or ea.tensor(3.5): from nested lists, a number or a tensor.
+--- ea.tensor({{1, 2}, {3, 4}} [, dtype]) or ea.tensor(3.5): from nested lists, a number or a
+-- tensor.
 function tensor.tensor(value, dtype)
   if F.is_tensor(value) then return dtype and value:to(dtype) or value:clone() end
   local size = measure(value)
@@ -238,7 +241,9 @@ end
 local function dimension(t, dim, where)
   local n = C.ea_tensor_ndim(t)
   local d = dim < 0 and n + dim or dim - 1
-  if d < 0 or d >= n then F.raise("%s: there is no dimension %d in %s", where, dim, tensor.describe(t)) end
+  if d < 0 or d >= n then
+    F.raise("%s: there is no dimension %d in %s", where, dim, tensor.describe(t))
+  end
   return d
 end
 
@@ -319,7 +324,8 @@ function methods.expand(t, ...)
   return F.own(out[0])
 end
 
---- t[{1, {2, 3}, {}}]: an index, a range {first, last [, step]}, or all of a dimension, as in Torch7.
+--- t[{1, {2, 3}, {}}]: an index, a range {first, last [, step]}, or all of a dimension, as in
+-- Torch7.
 local function index_by_table(t, key)
   local dim = 1
   for _, item in ipairs(key) do
@@ -370,7 +376,9 @@ for name, fn in pairs(functions) do
   if not methods[name] then methods[name] = fn end
 end
 
-local function scaled(t, scale, shift) return functions.affine(t, { scale = scale, shift = shift }) end
+local function scaled(t, scale, shift)
+  return functions.affine(t, { scale = scale, shift = shift })
+end
 local function is_number(x) return type(x) == "number" end
 
 local meta = {
@@ -383,7 +391,9 @@ local meta = {
       F.raise("a tensor has no method or property '%s'%s", key,
         require("edgeai.text").suggest(key, methods))
     elseif type(key) == "number" then
-      if C.ea_tensor_ndim(t) == 0 then F.raise("index: this tensor is a single number; use :item()") end
+      if C.ea_tensor_ndim(t) == 0 then
+        F.raise("index: this tensor is a single number; use :item()")
+      end
       if key < 0 then key = t:size(1) + 1 + key end
       if C.ea_tensor_ndim(t) == 1 and not tracked(t) then return t:get(key) end
       return t:select(1, key)

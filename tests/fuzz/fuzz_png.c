@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
- * fuzz_png.c - libFuzzer target: the PNG reader, to 0, 1, 3 and 4 channels by the length of the input.
+ * fuzz_png.c - libFuzzer target: the PNG reader, to 0, 1, 3 and 4 channels by the length of the
+ * input.
  */
 #include "image/image.h"
 #include "fuzz.h"

@@ -16,7 +16,8 @@ return function(out)
   end
 
   local x = ea.arange(1, 6):reshape(2, 3)
-  local small = { a = x, b = x:to("bf16"), c = x:to("u8"), d = ea.tensor(1, "f64"), e = ea.zeros { 0 } }
+  local small = { a = x, b = x:to("bf16"), c = x:to("u8"), d = ea.tensor(1, "f64"),
+    e = ea.zeros { 0 } }
   ea.io.save(path("safetensors", "small.safetensors"), small, { key = "value" })
   ea.io.save(path("npz", "small.npz"), small)
   for name, t in pairs(small) do ea.io.save(path("npy", name .. ".npy"), t) end

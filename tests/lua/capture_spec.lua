@@ -145,7 +145,8 @@ describe("ea.capture", function()
     fails(function()
       ea.capture(function() ea.capture(function(a) return a end, { x }) end, { x })
     end, "nested")
-    local g = ea.capture(function(input) return input * 2 end, { x }) -- a failed capture leaves no trace
+    -- A failed capture leaves no trace.
+    local g = ea.capture(function(input) return input * 2 end, { x })
     fails(function() g:backward() end, "without a loss")
   end)
 end)

@@ -54,9 +54,10 @@ describe("WRN-10-1 of PyTorch", function()
     return net
   end
 
-  --- Limits for this run's convolutions. One input of the last ReLU, element 5362 of "bn", is 3.2e-7
-  -- in exact arithmetic, below what f32 sums of thousands of products can tell from 0. Where rounding
-  -- makes it negative, its gradient is missing, which is up to 4.5 % of some parameters' largest one.
+  --- Limits for this run's convolutions. One input of the last ReLU, element 5362 of "bn", is
+  -- 3.2e-7 in exact arithmetic, below what f32 sums of thousands of products can tell from 0. Where
+  -- rounding makes it negative, its gradient is missing, which is up to 4.5 % of some parameters'
+  -- largest one.
   local function limits(net)
     local bn = net:features(x, { "bn" }).bn:detach():reshape(-1)
     if bn:get(5362) > 0 then return { grad = 1e-5, loss = 1e-5, after = 2e-4 } end
@@ -104,7 +105,8 @@ describe("WRN-10-1 of PyTorch", function()
       close(p.tensor.grad, gold["grad." .. p.name], limit.grad, "gradient of " .. p.name)
     end
     -- The file's first forward has updated the running statistics; its ten steps start there.
-    local opt = ea.optim.sgd(net, { lr = 0.05, momentum = 0.9, nesterov = true, weight_decay = 5e-4 })
+    local opt = ea.optim.sgd(net, { lr = 0.05, momentum = 0.9, nesterov = true,
+      weight_decay = 5e-4 })
     local step = stepper(net, captured)
     for i = 1, 10 do
       assert.near(gold["sgd.losses"]:get(i), step():item(), limit.loss, "loss of step " .. i)
@@ -139,7 +141,8 @@ describe("WRN-10-1 of PyTorch", function()
     close(s_logits:kl_div(t_logits, { temperature = 4 }) * 4 ^ 2, gold["kd.kl_T4"], 1e-5, "T^2 KL")
     close(ea.distill.kd(s_logits, t_logits, { temperature = 4 }), gold["kd.kl_T4"], 1e-5, "KD")
     for i, name in ipairs(groups) do
-      close(ea.distill.attention(s[name], t[name]), gold["kd.at_groups"]:narrow(1, i, 1), 1e-5, name)
+      close(ea.distill.attention(s[name], t[name]), gold["kd.at_groups"]:narrow(1, i, 1), 1e-5,
+        name)
     end
   end)
 end)

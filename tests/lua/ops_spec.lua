@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
--- Every op of the table against its cases in tests/ops/*.lua: values in f32, f64 and bf16 against the
--- slow reference, gradients in f64 against differences. An op without a case fails.
+-- Every op of the table against its cases in tests/ops/*.lua: values in f32, f64 and bf16 against
+-- the slow reference, gradients in f64 against differences. An op without a case fails.
 
 local ops = require "edgeai.ops"
 local folder = debug.getinfo(1, "S").source:match("^@(.*)/lua/[^/]*$")
@@ -72,7 +72,8 @@ local function check_gradient(case)
   local inputs = case.inputs("f64", rand_from(case.op .. case.name))
   ea.gradcheck(function(...)
     return (ops.apply(case.op, { ... }, case.attrs))
-  end, inputs, { check = case.grad, tolerance = case.grad_tolerance or 1e-5, eps = case.eps or 1e-6 })
+  end, inputs, { check = case.grad, tolerance = case.grad_tolerance or 1e-5,
+    eps = case.eps or 1e-6 })
 end
 
 local seen = {}
@@ -82,7 +83,9 @@ for _, group in ipairs(groups) do
     for _, case in ipairs(cases) do
       seen[case.op] = true
       it(("%s: %s"):format(case.op, case.name), function()
-        for _, dtype in ipairs(case.dtypes or { "f32", "f64", "bf16" }) do check_value(case, dtype) end
+        for _, dtype in ipairs(case.dtypes or { "f32", "f64", "bf16" }) do
+          check_value(case, dtype)
+        end
         if case.grad == nil or #case.grad > 0 then check_gradient(case) end
       end)
     end

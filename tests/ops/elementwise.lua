@@ -125,7 +125,8 @@ return function(ea)
     { "sigmoid", sigmoid }, { "tanh", math.tanh },
     { "gelu", function(x) return x * 0.5 * (1 + erf(x / math.sqrt(2))) end },
     { "silu", function(x) return x * sigmoid(x) end }, { "softplus", softplus },
-    { "clamp", function(x) return math.min(math.max(x, -0.5), 0.8) end, { low = -0.5, high = 0.8 } },
+    { "clamp", function(x) return math.min(math.max(x, -0.5), 0.8) end,
+      { low = -0.5, high = 0.8 } },
     { "clamp", function(x) return x < 0.1 and 0.1 or x end, { low = 0.1 } },
     { "clamp", function(x) return x end },
   }

@@ -120,7 +120,8 @@ return function(ea)
   --- By hand: special numbers.
   local specials = {
     { "sum", "a scalar", 2.5, 2.5 }, { "mean", "a scalar", 2.5, 2.5 },
-    { "max", "a scalar", 2.5, 2.5 }, { "logsumexp", "a scalar", 2.5, 2.5 }, { "norm", "a scalar", -2.5, 2.5 },
+    { "max", "a scalar", 2.5, 2.5 }, { "logsumexp", "a scalar", 2.5, 2.5 },
+    { "norm", "a scalar", -2.5, 2.5 },
     { "var", "a scalar", 2.5, nan },
     { "max", "NaN", { 1, nan, 3 }, nan }, { "min", "NaN", { 1, nan, 3 }, nan },
     { "max", "infinities", { -inf, inf }, inf }, { "min", "infinities", { -inf, inf }, -inf },

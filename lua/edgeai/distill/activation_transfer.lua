@@ -1,10 +1,12 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- ea.distill.activation_transfer(student, teacher, { parts = { 49, 48 }, normalise = "part" })
 --
--- NoNN's transfer of pooled activations (Bhardwaj et al. 2019, arXiv 1907.11804), {n, filters} each:
+-- NoNN's transfer of pooled activations (Bhardwaj et al. 2019, arXiv 1907.11804), {n, filters}
+-- each:
 --   per image  sum over parts p of || s_p / ||s_p|| - t_p / ||t_p|| ||^2, averaged over the batch.
 -- parts: how many filters belong to each student, in order (default: one part with all of them).
--- normalise "whole" divides by the norm of all filters together, as the authors' released code does.
+-- normalise "whole" divides by the norm of all filters together, as the authors' released code
+-- does.
 
 local F = require "edgeai.ffi"
 local ops = require "edgeai.ops"
@@ -33,7 +35,8 @@ return function(student, teacher, opts)
     first = first + n
   end
   if first ~= filters + 1 then
-    F.raise("activation_transfer: the parts hold %d filters, the activations %d", first - 1, filters)
+    F.raise("activation_transfer: the parts hold %d filters, the activations %d", first - 1,
+      filters)
   end
   return total
 end

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
--- ea.distill - losses between a student and its teacher, one file each. Teachers are frozen: compute
--- their outputs under ea.no_grad.
+-- ea.distill - losses between a student and its teacher, one file each. Teachers are frozen:
+-- compute their outputs under ea.no_grad.
 
 return {
   kd = require "edgeai.distill.kd",

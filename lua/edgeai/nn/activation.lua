@@ -19,7 +19,9 @@ local function plain(name, op, attrs)
   end
 end
 
-for _, name in ipairs { "relu", "sigmoid", "tanh", "gelu", "silu", "softplus" } do plain(name, name) end
+for _, name in ipairs { "relu", "sigmoid", "tanh", "gelu", "silu", "softplus" } do
+  plain(name, name)
+end
 plain("relu6", "clamp", { low = 0, high = 6 })
 
 local LeakyRelu = Module.class("leaky_relu")

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- nn.conv2d{inp, out, kernel=3, stride=1, pad="same", groups=1, dilation=1, bias=false}
--- Images {n, h, w, inp} -> {n, h', w', out}, h' = floor((h + 2*pad - dilation*(kernel-1) - 1) / stride) + 1.
--- pad "same" is dilation*(kernel-1)/2, for odd kernels. weight {out, inp/groups, kernel, kernel};
--- first values: Kaiming normal over the fan-in.
+-- Images {n, h, w, inp} -> {n, h', w', out}, h' = floor((h + 2*pad - dilation*(kernel-1) - 1) /
+-- stride) + 1. pad "same" is dilation*(kernel-1)/2, for odd kernels. weight {out, inp/groups,
+-- kernel, kernel}; first values: Kaiming normal over the fan-in.
 
 local F = require "edgeai.ffi"
 local Module = require "edgeai.nn.module"
@@ -13,12 +13,15 @@ local Conv2d = Module.class("conv2d")
 
 local function constructor(given)
   local o = Module.options("conv2d", given, { "inp", "out" }, { inp = Module.needed,
-    out = Module.needed, kernel = 3, stride = 1, pad = "same", groups = 1, dilation = 1, bias = false })
+    out = Module.needed, kernel = 3, stride = 1, pad = "same", groups = 1, dilation = 1,
+    bias = false })
   for _, name in ipairs { "inp", "out", "kernel", "stride", "groups", "dilation" } do
     Module.check_count("conv2d", o, name)
   end
   if o.pad == "same" then
-    if o.kernel % 2 == 0 then F.raise("conv2d: pad = \"same\" needs an odd kernel, got %d", o.kernel) end
+    if o.kernel % 2 == 0 then
+      F.raise("conv2d: pad = \"same\" needs an odd kernel, got %d", o.kernel)
+    end
     o.pad = o.dilation * (o.kernel - 1) / 2
   end
   Module.check_count("conv2d", o, "pad", 0)

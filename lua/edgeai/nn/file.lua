@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
--- edgeai.nn.file - a network from a file: built from the metadata `edgeai.arch`, or, for a bare PyTorch
--- state dict, recognised by its names and shapes (WRN, CIFAR ResNet).
+-- edgeai.nn.file - a network from a file: built from the metadata `edgeai.arch`, or, for a bare
+-- PyTorch state dict, recognised by its names and shapes (WRN, CIFAR ResNet).
 
 local F = require "edgeai.ffi"
 local files = require "edgeai.io"
@@ -96,8 +96,8 @@ function file.from_state(path, build)
     if name then return finish(build(name, options), path, map, meta) end
   end
   F.raise("nn.load: %s holds no `edgeai.arch` metadata and its names are neither a WRN's (conv0, "
-    .. "group1.0.conv1, fc) nor a CIFAR ResNet's (conv1, layer1.0.conv1, linear); build the network "
-    .. "and call net:load_state_dict(path)", path)
+    .. "group1.0.conv1, fc) nor a CIFAR ResNet's (conv1, layer1.0.conv1, linear); build the "
+    .. "network and call net:load_state_dict(path)", path)
 end
 
 --- The network in a file, in evaluation mode. net.meta holds the file's metadata; net.mean and
@@ -108,8 +108,8 @@ function file.load(path, build)
   local ok, arch = pcall(json.decode, meta["edgeai.arch"])
   if not ok or type(arch) ~= "table" or type(arch.name) ~= "string"
     or type(arch.options or {}) ~= "table" then
-    F.raise("nn.load: the metadata `edgeai.arch` of %s must be {\"name\": ..., \"options\": {...}}, "
-      .. "but is %s", path, meta["edgeai.arch"])
+    F.raise("nn.load: the metadata `edgeai.arch` of %s must be {\"name\": ..., \"options\": {...}}"
+      .. ", but is %s", path, meta["edgeai.arch"])
   end
   return finish(build(arch.name, arch.options or {}), path, state.normalise(tensors), meta)
 end

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
--- nn.flatten{}: {n, h, w, c} -> {n, c*h*w} in PyTorch's order (channel, row, column), so that linear
--- layers behind it can be loaded from PyTorch; other shapes {n, ...} -> {n, the rest}.
+-- nn.flatten{}: {n, h, w, c} -> {n, c*h*w} in PyTorch's order (channel, row, column), so that
+-- linear layers behind it can be loaded from PyTorch; other shapes {n, ...} -> {n, the rest}.
 
 local Module = require "edgeai.nn.module"
 

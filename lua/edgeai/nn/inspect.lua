@@ -98,7 +98,8 @@ function inspect.summary_table(list)
     format:format("layer", "kind", "output", "parameters", "MMAC", "weights KB", "output KB") }
   local function kilobytes(n) return ("%.1f"):format(n / 1000) end
   for _, row in ipairs(list) do
-    lines[#lines + 1] = format:format(row.name, row.kind, "{" .. table.concat(row.shape, ", ") .. "}",
+    local shape = "{" .. table.concat(row.shape, ", ") .. "}"
+    lines[#lines + 1] = format:format(row.name, row.kind, shape,
       row.params > 0 and grouped(row.params) or "", row.macs > 0 and ("%.3f"):format(row.macs / 1e6)
       or "", row.params > 0 and kilobytes(row.weight_bytes) or "", kilobytes(row.bytes))
   end

@@ -192,7 +192,9 @@ local observer -- { fn(module, x, y), outer } while observe() runs
 --- What comes before forward: parameters exist; x is of the network's precision.
 function Module:enter(x)
   if self.pending ~= nil then Module.materialise(self) end
-  if self.precision ~= "f32" and F.is_tensor(x) and x.dtype == "f32" then x = x:to(self.precision) end
+  if self.precision ~= "f32" and F.is_tensor(x) and x.dtype == "f32" then
+    x = x:to(self.precision)
+  end
   return x
 end
 
@@ -259,8 +261,8 @@ end
 --- Evaluation mode: running statistics, no dropout.
 function Module:eval() return self:train(false) end
 
---- Computes activations in "bf16" or "f32". Input is converted at the first layer; parameters, their
--- gradients, statistics and the last linear layer stay f32.
+--- Computes activations in "bf16" or "f32". Input is converted at the first layer; parameters,
+-- their gradients, statistics and the last linear layer stay f32.
 function Module:set_precision(precision)
   if precision ~= "bf16" and precision ~= "f32" then
     F.raise("set_precision: expected \"bf16\" or \"f32\", got %s", tostring(precision))

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
--- nn.parallel{a, b, { "name", c }, ..., merge="concat"}: every layer works on the same input. merge:
--- "concat" joins the outputs along the last axis (channels), "sum" adds them, "list" returns a list.
+-- nn.parallel{a, b, { "name", c }, ..., merge="concat"}: every layer works on the same input.
+-- merge: "concat" joins the outputs along the last axis (channels), "sum" adds them, "list" returns
+-- a list.
 
 local F = require "edgeai.ffi"
 local Module = require "edgeai.nn.module"

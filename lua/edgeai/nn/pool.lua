@@ -21,8 +21,8 @@ local function windowed(name, op)
   function class:forward(x) return ops.functions[op](x, self.attrs) end
   function class:arguments()
     local a = self.attrs
-    return ("%d%s%s"):format(a.size, a.stride ~= 0 and a.stride ~= a.size and ", stride=" .. a.stride
-      or "", a.pad ~= 0 and ", pad=" .. a.pad or "")
+    local stride = a.stride ~= 0 and a.stride ~= a.size and ", stride=" .. a.stride or ""
+    return ("%d%s%s"):format(a.size, stride, a.pad ~= 0 and ", pad=" .. a.pad or "")
   end
 end
 

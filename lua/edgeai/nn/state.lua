@@ -36,7 +36,8 @@ function state.normalise(dict)
   local map, prefixed = {}, true
   local function put(name, t)
     if type(name) ~= "string" or not F.is_tensor(t) then
-      F.raise("load_state_dict: expected tensors by name, got a %s as '%s'", type(t), tostring(name))
+      F.raise("load_state_dict: expected tensors by name, got a %s as '%s'", type(t),
+        tostring(name))
     end
     if name:find("num_batches_tracked$") then return end
     map[name] = t
@@ -126,8 +127,9 @@ local function as_text(key, value)
 end
 
 --- Writes a safetensors file: the state dict, `meta` (string keys; e.g. mean, std, classes) and, if
--- the network came from ea.nn.NAME{...} or ea.nn.load, how to build it again (`edgeai.arch`). Options:
--- dtype = "bf16" stores tensors of two or more dimensions so; vectors (norms, biases) stay f32.
+-- the network came from ea.nn.NAME{...} or ea.nn.load, how to build it again (`edgeai.arch`).
+-- Options: dtype = "bf16" stores tensors of two or more dimensions so; vectors (norms, biases) stay
+-- f32.
 function state:save(path, meta, opts)
   local dtype = F.options(opts, { dtype = "f32" }, "save").dtype
   F.dtype(dtype, "save")
@@ -147,8 +149,8 @@ function state:save(path, meta, opts)
   return self
 end
 
---- All parameters that require a gradient as views of one buffer: { params, grads (f32, {n}), list }
--- and decay_mask (u8) by the rules in { exempt = {...} } (default: none is exempt). Values and
+--- All parameters that require a gradient as views of one buffer: { params, grads (f32, {n}), list
+-- } and decay_mask (u8) by the rules in { exempt = {...} } (default: none is exempt). Values and
 -- gradients are kept. Called again it returns the same buffers while the parameters are the same.
 function state:flatten(opts)
   local exempt = F.options(opts, { exempt = {} }, "flatten").exempt

@@ -23,7 +23,9 @@ function checkpoint.load(path, tensors)
   if not text then F.raise("%s is not a checkpoint: it has no edgeai.checkpoint metadata", path) end
   for _, item in ipairs(tensors) do
     local saved = found[item.name]
-    if not saved then F.raise("the checkpoint %s has no %s: it is of another run", path, item.name) end
+    if not saved then
+      F.raise("the checkpoint %s has no %s: it is of another run", path, item.name)
+    end
     item.tensor:copy(saved)
   end
   return json.decode(text)

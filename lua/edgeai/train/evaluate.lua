@@ -35,8 +35,8 @@ function evaluate.batches(net, split, opts, each)
   if not ok then error(message, 0) end
 end
 
---- Accuracy in percent, mean cross-entropy, and (with options.confusion) a classes x classes matrix of
--- counts, row = true class, column = answer. options: batch, dtype, confusion.
+--- Accuracy in percent, mean cross-entropy, and (with options.confusion) a classes x classes matrix
+-- of counts, row = true class, column = answer. options: batch, dtype, confusion.
 function evaluate.accuracy(net, split, opts)
   opts = F.options(opts, { batch = 256, dtype = "f32", confusion = false }, "accuracy")
   local right, total, loss, matrix = 0, 0, 0, nil

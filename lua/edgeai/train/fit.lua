@@ -135,8 +135,8 @@ local function check_loss(self, loss)
   if loss == loss and math.abs(loss) < math.huge then return end
   local kept = self.opts.run and C.ea_file_exists(path_of(self, "checkpoint")) ~= 0
     and ("; the last good checkpoint is " .. path_of(self, "checkpoint")) or ""
-  F.raise("the loss of %s became %s at epoch %d, batch %d (first seen in %s); a lower learning rate "
-    .. "may help%s", self.opts.label, tostring(loss), self.state.epoch, self.state.batch,
+  F.raise("the loss of %s became %s at epoch %d, batch %d (first seen in %s); a lower learning "
+    .. "rate may help%s", self.opts.label, tostring(loss), self.state.epoch, self.state.batch,
     explain_nonfinite(self), kept)
 end
 

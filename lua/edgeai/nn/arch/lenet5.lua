@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- nn.lenet5{classes=10, size=28, channels=1, widen=1, activation="relu"}
 --
--- LeNet-5 (LeCun et al. 1998) in its usual modern form: conv1 5x5 to 6, pool 2, conv2 5x5 to 16, pool 2,
--- fc1 120, fc2 84, fc3; max-pools. Images of 28 pixels are padded to 32 by conv1. `widen` scales the
--- convolutions' and hidden layers' widths (0.5: "LeNet-5-half" of 3 and 8 filters).
+-- LeNet-5 (LeCun et al. 1998) in its usual modern form: conv1 5x5 to 6, pool 2, conv2 5x5 to 16,
+-- pool 2, fc1 120, fc2 84, fc3; max-pools. Images of 28 pixels are padded to 32 by conv1. `widen`
+-- scales the convolutions' and hidden layers' widths (0.5: "LeNet-5-half" of 3 and 8 filters).
 
 local F = require "edgeai.ffi"
 local Module = require "edgeai.nn.module"
@@ -30,9 +30,11 @@ return function(given)
   local words = ("size=%d, channels=%d%s, classes=%d"):format(o.size, o.channels,
     o.widen ~= 1 and ", widen=" .. o.widen or "", o.classes)
   return named("lenet5", words, {
-    { "conv1", conv2d { o.channels, width(6), kernel = 5, pad = pad, bias = true } }, { "act1", act() },
+    { "conv1", conv2d { o.channels, width(6), kernel = 5, pad = pad, bias = true } },
+    { "act1", act() },
     { "pool1", pool.max_pool { 2 } },
-    { "conv2", conv2d { width(6), width(16), kernel = 5, pad = 0, bias = true } }, { "act2", act() },
+    { "conv2", conv2d { width(6), width(16), kernel = 5, pad = 0, bias = true } },
+    { "act2", act() },
     { "pool2", pool.max_pool { 2 } }, { "flatten", flatten {} },
     { "fc1", linear { width(16) * side * side, width(120) } }, { "act3", act() },
     { "fc2", linear { width(120), width(84) } }, { "act4", act() },

@@ -1,11 +1,11 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- nn.mobilenet_v2{classes=10, channels=3, widen=1, head=true}
 --
--- MobileNetV2 (Sandler et al. 2018) as commonly cut down for 32x32 images: the first convolution and
--- the second stage keep the resolution; names as in kuangliu's PyTorch code: conv1, bn1 ->
--- layers.0..16 -> conv2, bn2 -> pool -> linear. A block expands 1x1, filters 3x3 depthwise, projects
--- 1x1; with stride 1 its input is added, through a 1x1 convolution and batch-norm where widths differ. head = false leaves out
--- pool and linear.
+-- MobileNetV2 (Sandler et al. 2018) as commonly cut down for 32x32 images: the first convolution
+-- and the second stage keep the resolution; names as in kuangliu's PyTorch code: conv1, bn1 ->
+-- layers.0..16 -> conv2, bn2 -> pool -> linear. A block expands 1x1, filters 3x3 depthwise,
+-- projects 1x1; with stride 1 its input is added, through a 1x1 convolution and batch-norm where
+-- widths differ. head = false leaves out pool and linear.
 
 local F = require "edgeai.ffi"
 local Module = require "edgeai.nn.module"
@@ -19,8 +19,8 @@ local pool = require "edgeai.nn.pool"
 local sequential = require "edgeai.nn.sequential"
 
 -- expansion, width, blocks, stride of the first
-local stages = { { 1, 16, 1, 1 }, { 6, 24, 2, 1 }, { 6, 32, 3, 2 }, { 6, 64, 4, 2 }, { 6, 96, 3, 1 },
-  { 6, 160, 3, 2 }, { 6, 320, 1, 1 } }
+local stages = { { 1, 16, 1, 1 }, { 6, 24, 2, 1 }, { 6, 32, 3, 2 }, { 6, 64, 4, 2 },
+  { 6, 96, 3, 1 }, { 6, 160, 3, 2 }, { 6, 320, 1, 1 } }
 
 local Block = Module.class("inverted_residual")
 
@@ -68,8 +68,8 @@ return function(given)
     groups["group" .. s] = "layers." .. #blocks - 1
   end
   local last = math.max(1280, width(1280))
-  local net = named("mobilenet_v2", ("%sclasses=%d"):format(o.widen ~= 1 and "widen=" .. o.widen .. ", "
-    or "", o.classes), {
+  local words = o.widen ~= 1 and "widen=" .. o.widen .. ", " or ""
+  local net = named("mobilenet_v2", ("%sclasses=%d"):format(words, o.classes), {
     { "conv1", conv2d { o.channels, width(32) } }, { "bn1", batch_norm { width(32) } },
     { "relu1", activation.relu {} }, { "layers", sequential(blocks) },
     { "conv2", conv2d { inp, last, kernel = 1 } }, { "bn2", batch_norm { last } },

@@ -5,10 +5,11 @@
 local ops = require "edgeai.ops"
 local sequential = require "edgeai.nn.sequential"
 
---- A sequential network of `layers` that prints as NAME{words}; `head` is the child that classifies.
--- net:forward_features(x) is everything before the head: pooled activations. `aliases`: further names
--- for net:get and net:features. input_shape: one input, for summary and mflop without arguments.
--- with_head = false leaves out the head and the pooling before it: a trunk of feature maps.
+--- A sequential network of `layers` that prints as NAME{words}; `head` is the child that
+-- classifies. net:forward_features(x) is everything before the head: pooled activations. `aliases`:
+-- further names for net:get and net:features. input_shape: one input, for summary and mflop without
+-- arguments. with_head = false leaves out the head and the pooling before it: a trunk of feature
+-- maps.
 return function(name, words, layers, head, input_shape, aliases, with_head)
   if with_head == false then
     layers[#layers] = nil

@@ -2,9 +2,9 @@
 -- nn.resnet{depth=20, classes=10, channels=3, widths=nil, head=true}
 --
 -- The ResNets for CIFAR of He et al. 2016, section 4.2, with option A: shortcuts without parameters
--- (every second pixel, channels padded with zeros on both sides). Names as in akamaster's PyTorch code:
--- conv1, bn1, relu -> layer1, layer2, layer3 -> pool -> linear. depth = 6n+2. widths {w1, w2, w3} or
--- {w0, w1, w2, w3} replace {16, 16, 32, 64}. head = false leaves out pool and linear.
+-- (every second pixel, channels padded with zeros on both sides). Names as in akamaster's PyTorch
+-- code: conv1, bn1, relu -> layer1, layer2, layer3 -> pool -> linear. depth = 6n+2. widths {w1, w2,
+-- w3} or {w0, w1, w2, w3} replace {16, 16, 32, 64}. head = false leaves out pool and linear.
 
 local F = require "edgeai.ffi"
 local Module = require "edgeai.nn.module"
@@ -70,7 +70,9 @@ end
 return function(given)
   local o = Module.options("resnet", given, {}, { depth = 20, classes = 10, channels = 3,
     widths = F.none, head = true })
-  for _, name in ipairs { "depth", "classes", "channels" } do Module.check_count("resnet", o, name) end
+  for _, name in ipairs { "depth", "classes", "channels" } do
+    Module.check_count("resnet", o, name)
+  end
   if o.depth < 8 or (o.depth - 2) % 6 ~= 0 then
     F.raise("resnet: depth must be 6n+2 (8, 14, 20, 32, 44, 56, 110), got %d", o.depth)
   end

@@ -1,10 +1,10 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- nn.vgg{depth=11, classes=10, channels=3, widen=1, bias=false, head=true}
 --
--- VGG (Simonyan & Zisserman 2015) with batch-norm, as used for 32x32 images: 3x3 convolutions and five
--- 2x2 max-pools in "features" (numbered as in PyTorch code), then pool -> classifier, one linear layer.
--- depth 11, 13, 16 or 19; widen scales all widths; bias for loading networks whose convolutions have one;
--- head = false leaves out pool and classifier.
+-- VGG (Simonyan & Zisserman 2015) with batch-norm, as used for 32x32 images: 3x3 convolutions and
+-- five 2x2 max-pools in "features" (numbered as in PyTorch code), then pool -> classifier, one
+-- linear layer. depth 11, 13, 16 or 19; widen scales all widths; bias for loading networks whose
+-- convolutions have one; head = false leaves out pool and classifier.
 
 local F = require "edgeai.ffi"
 local Module = require "edgeai.nn.module"
@@ -48,8 +48,9 @@ return function(given)
   groups.fc = "classifier"
   local words = ("depth=%d%s, classes=%d"):format(o.depth, o.widen ~= 1 and ", widen=" .. o.widen
     or "", o.classes)
-  local net = named("vgg", words, { { "features", sequential(layers) }, { "pool", pool.global_avg_pool {} },
-    { "classifier", linear { inp, o.classes } } }, "classifier", { 1, 32, 32, o.channels }, groups, o.head)
+  local net = named("vgg", words, { { "features", sequential(layers) },
+    { "pool", pool.global_avg_pool {} }, { "classifier", linear { inp, o.classes } } },
+    "classifier", { 1, 32, 32, o.channels }, groups, o.head)
   net.out_channels = inp
   return net
 end

@@ -1,13 +1,13 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- nn.wrn{depth=16, widen=1, classes=10, channels=3, widths=nil, dropout=0, head=true}
 --
--- Wide ResNet with pre-activation blocks for 32x32 images (Zagoruyko & Komodakis 2016, "Wide Residual
--- Networks"; as their cifar code): conv0 3x3 -> group1, group2, group3 -> bn, relu ("features"), global
--- average ("pool") -> fc. A block is bn1, relu, conv1, bn2, relu, (dropout,) conv2; where the shape
--- changes, the shortcut is a 1x1 convolution of the first relu's output, otherwise the block's input.
--- depth = 6n+4 with n blocks in each group; groups 2 and 3 halve the image. widths {w1, w2, w3} or
--- {w0, w1, w2, w3} replace {16, 16k, 32k, 64k}. No convolution has a bias.
--- head = false leaves out pool and fc: feature maps of net.out_channels channels.
+-- Wide ResNet with pre-activation blocks for 32x32 images (Zagoruyko & Komodakis 2016, "Wide
+-- Residual Networks"; as their cifar code): conv0 3x3 -> group1, group2, group3 -> bn, relu
+-- ("features"), global average ("pool") -> fc. A block is bn1, relu, conv1, bn2, relu, (dropout,)
+-- conv2; where the shape changes, the shortcut is a 1x1 convolution of the first relu's output,
+-- otherwise the block's input. depth = 6n+4 with n blocks in each group; groups 2 and 3 halve the
+-- image. widths {w1, w2, w3} or {w0, w1, w2, w3} replace {16, 16k, 32k, 64k}. No convolution has a
+-- bias. head = false leaves out pool and fc: feature maps of net.out_channels channels.
 
 local F = require "edgeai.ffi"
 local Module = require "edgeai.nn.module"
@@ -61,7 +61,8 @@ return function(given)
   for g = 1, 3 do
     local blocks = {}
     for i = 1, (o.depth - 4) / 6 do
-      blocks[i] = block(i == 1 and w[g] or w[g + 1], w[g + 1], i == 1 and g > 1 and 2 or 1, o.dropout)
+      local stride = i == 1 and g > 1 and 2 or 1
+      blocks[i] = block(i == 1 and w[g] or w[g + 1], w[g + 1], stride, o.dropout)
     end
     layers[#layers + 1] = { "group" .. g, sequential(blocks) }
   end
