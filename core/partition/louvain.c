@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * louvain.c - communities and layouts of weighted networks; the only user of igraph.
  *
- * igraph 0.10 keeps its random generator, its handlers and its clean-up stack in globals, aborts on
- * errors by default, and its Louvain search can run for ever on some weights (igraph issue 2650,
- * mended after 0.10.2). So every call goes through guarded(): one at a time, with handlers that
- * record instead of aborting, and with a watch that igraph polls once per pass and that stops a
+ * igraph 0.10 keeps its random generator, its handlers and its clean-up stack in globals and aborts
+ * on errors by default. So every call goes through guarded(): one at a time, with handlers that record
+ * instead of aborting.
+ *
+ * Its Louvain search can run for ever (igraph issue 2650, mended after 0.10.2): community sums are
+ * kept by adding and subtracting, so rounding makes the modularity seem to grow on every pass. Given
+ * whole numbers all sums are exact, the modularity is a function of the partition, and as each pass
+ * must raise it, the search ends: so weights are rounded to whole multiples of 2^-30 (or so) of the
+ * largest. In case that is not the only way to loop, a watch that igraph polls once per pass stops a
  * search after MOST_PASSES passes (the same on every machine) or at the deadline.
  *
  * Blondel et al., "Fast unfolding of communities in large networks", 2008.
@@ -117,9 +122,17 @@ typedef struct job {
   igraph_vector_int_t membership;
   igraph_matrix_t place;
   int have; /* how many of the above exist */
+  double unit; /* the largest weight as a whole number; 0: weights as they are */
+  double total;
   double resolution;
   igraph_integer_t rounds;
 } job;
+
+/* A power of two that leaves room for the sum of all weights in a double's 53 bits. */
+static double whole_unit(const ea_network *net) {
+  int bits = 52 - (int)ceil(log2(net->total));
+  return ldexp(1, EA_MIN(30, bits));
+}
 
 static igraph_error_t build(void *arg) {
   job *j = arg;
@@ -136,11 +149,15 @@ static igraph_error_t build(void *arg) {
   j->have = 4;
   if ((code = igraph_vector_int_init(&ends, 2 * net->edges))) return code;
   int64_t e = 0;
+  j->total = 0;
   for (int64_t a = 0; a < net->n; a++) {
-    VECTOR(j->strength)[a] = net->strength[a];
     for (int64_t b = a + 1; b < net->n; b++) {
       double w = net->weight[a * net->n + b];
       if (!(w > 0)) continue;
+      if (j->unit > 0) w = fmax(1, rint(w * j->unit));
+      VECTOR(j->strength)[a] += w;
+      VECTOR(j->strength)[b] += w;
+      j->total += 2 * w;
       VECTOR(ends)[2 * e] = a;
       VECTOR(ends)[2 * e + 1] = b;
       VECTOR(j->weight)[e++] = w;
@@ -173,7 +190,7 @@ static igraph_error_t leiden(void *arg) {
   double last = -INFINITY, quality;
   for (igraph_integer_t r = 0; r < j->rounds; r++) {
     igraph_error_t code = igraph_community_leiden(
-        &j->graph, &j->weight, &j->strength, j->resolution / j->net->total, 0.01, r > 0, 1,
+        &j->graph, &j->weight, &j->strength, j->resolution / j->total, 0.01, r > 0, 1,
         &j->membership, NULL, &quality);
     if (code != IGRAPH_SUCCESS) return code;
     if (on_poll(NULL) != IGRAPH_SUCCESS) return IGRAPH_INTERRUPTED;
@@ -217,6 +234,7 @@ static int search(const char *who, job *j, body_fn method, uint64_t seed, int tr
     f->seed = seed;
     return EA_OK;
   }
+  j->unit = whole_unit(j->net);
   EA_TRY(guarded(who, seed, INFINITY, INT64_MAX, build, j));
   int overruns = 0;
   for (int done = 0; done < tries && overruns < MOST_OVERRUNS; seed++) {

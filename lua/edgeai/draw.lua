@@ -162,8 +162,8 @@ end
 
 --- Draws a network. Options: weights (symmetric {n, n}) and membership (i32 {n}: part 1, 2, ... of
 -- each node, 0 for none); layout (f64 {n, 2}; made here if left out), seed and iterations (of the
--- layout), title, names (of the parts), node ("filter": what a node is), width, height. Returns true,
--- or nil and a sentence if the picture could not be drawn.
+-- layout), title, names (of the parts), node ("filter": what a node is), width, height. Returns
+-- true, or nil and a sentence if the picture could not be drawn.
 function draw.network(path, options)
   local o = F.options(options, { weights = F.none, membership = F.none, layout = F.none, seed = 1,
     iterations = 600, title = F.none, names = {}, node = "filter", width = 1250, height = 1020 },
