@@ -15,7 +15,7 @@ typedef struct adam {
   float *p, *m, *v;
   const float *g;
   const uint8_t *mask;
-  float beta1, beta2, eps, scale;
+  float beta1, beta2, rest1, rest2, eps, scale; /* rest = 1 - beta, rounded once */
   float rate;    /* lr / (1 - beta1^step) */
   float root;    /* 1 / sqrt(1 - beta2^step) */
   float coupled; /* wd added to the gradient */
@@ -29,7 +29,8 @@ static void adam_range(void *arg, int64_t begin, int64_t end) {
   float *restrict p = a->p + begin, *restrict m = a->m + begin, *restrict v = a->v + begin;
   const float *restrict g = a->g + begin;
   const uint8_t *restrict mask = a->mask ? a->mask + begin : NULL;
-  const float beta1 = a->beta1, beta2 = a->beta2, eps = a->eps, scale = a->scale;
+  const float beta1 = a->beta1, beta2 = a->beta2, rest1 = a->rest1, rest2 = a->rest2;
+  const float eps = a->eps, scale = a->scale;
   const float rate = a->rate, root = a->root, coupled = a->coupled, shrink = a->shrink;
   if (a->first) {
     memset(m, 0, (size_t)n * sizeof *m);
@@ -38,8 +39,8 @@ static void adam_range(void *arg, int64_t begin, int64_t end) {
   for (int64_t i = 0; i < n; i++) {
     const float on = mask ? (mask[i] ? 1.0f : 0.0f) : 1.0f;
     const float d = scale * g[i] + on * coupled * p[i];
-    const float mi = beta1 * m[i] + (1.0f - beta1) * d;
-    const float vi = beta2 * v[i] + (1.0f - beta2) * d * d;
+    const float mi = beta1 * m[i] + rest1 * d;
+    const float vi = beta2 * v[i] + rest2 * d * d;
     m[i] = mi;
     v[i] = vi;
     p[i] = p[i] * (1.0f - on * shrink) - rate * (mi / (sqrtf(vi) * root + eps));
@@ -64,7 +65,8 @@ int ea_adam(ea_tensor *p, const ea_tensor *g, ea_tensor *m, ea_tensor *v,
     return ea_fail(EA_ERR_ARG, "adam: step counts from 1, but is %lld", (long long)step);
   adam a = {.p = ea_f32(p), .m = ea_f32(m), .v = ea_f32(v), .g = ea_f32(g),
             .mask = decay_mask ? ea_u8(decay_mask) : NULL, .beta1 = (float)beta1,
-            .beta2 = (float)beta2, .eps = (float)eps, .scale = (float)scale,
+            .beta2 = (float)beta2, .rest1 = (float)(1 - beta1), .rest2 = (float)(1 - beta2),
+            .eps = (float)eps, .scale = (float)scale,
             .rate = (float)(lr / (1 - pow(beta1, (double)step))),
             .root = (float)(1 / sqrt(1 - pow(beta2, (double)step))),
             .coupled = decoupled ? 0.0f : (float)wd, .shrink = decoupled ? (float)(lr * wd) : 0.0f,

@@ -7,7 +7,8 @@
 --
 -- Parameters get their memory and first values when first needed, not when declared: by then the
 -- full names are known. Each parameter draws its numbers from the stream "init/NAME" alone, so a
--- layer's first values depend on the seed and its name, not on what else is in the network.
+-- layer's first values depend on its name and the seed at its construction, not on what else is in
+-- the network.
 
 local F = require "edgeai.ffi"
 local random = require "edgeai.random"
@@ -118,6 +119,7 @@ function Module.layer_list(kind, list)
 end
 
 local function declare(self, slot)
+  slot.seed = random.current_seed
   self.slots[#self.slots + 1] = slot
   self.pending = self.pending or {}
   self.pending[slot.name] = true
@@ -157,7 +159,8 @@ Module.outside_scope = outside_scope
 local function make_tensors(prefix, m)
   for _, slot in ipairs(m.slots) do
     if rawget(m, slot.name) == nil then
-      local t = slot.init(random.rng("init/" .. join(prefix, slot.name)), slot.size)
+      local t = slot.init(random.rng("init/" .. join(prefix, slot.name), { seed = slot.seed }),
+        slot.size)
       if slot.trainable then t:require_grad() end
       rawset(m, slot.name, t)
     end
