@@ -98,7 +98,8 @@ function grad.custom(name, def)
     forget_contexts()
     local inputs, nin = as_list(name, nil, ...)
     last_id = last_id + 1
-    local id, ctx, made = last_id, {}, nil
+    local id, ctx = last_id, {}
+    local made
     local captured = false
     for _, x in ipairs(inputs) do captured = captured or C.ea_tensor_symbolic(x) ~= 0 end
     if captured then

@@ -68,7 +68,7 @@ describe("ea.custom", function()
       ctx.a = a
       return a * 2, a + b
     end,
-    backward = function(ctx, g1, g2)
+    backward = function(_, g1, g2)
       local g = g1 and g1 * 2
       if g2 then g = g and g + g2 or g2 end
       return g, g2
