@@ -191,6 +191,12 @@ function object:path(file)
   return self.dir .. "/" .. file
 end
 
+--- A line about what is going on, on stderr; nothing with --quiet.
+function object:note(format, ...)
+  if session.quiet then return end
+  io.stderr:write(select("#", ...) > 0 and format:format(...) or format, "\n")
+end
+
 -- ---- metrics ------------------------------------------------------------------------------------
 
 local function append(self, file, line)
