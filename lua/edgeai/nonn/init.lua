@@ -13,9 +13,11 @@ local partition = require "edgeai.nonn.partition"
 local tensor = require "edgeai.tensor"
 
 local nonn = {
-  students = require "edgeai.nonn.students",
+  students = require("edgeai.nn").nonn,
   objective = require "edgeai.nonn.objective",
   report = require "edgeai.nonn.report",
+  pictures = require "edgeai.nonn.pictures",
+  conclude = require "edgeai.nonn.conclude",
   partition = partition.partition,
   random_partition = partition.random_partition,
   threshold = network.threshold,

@@ -48,7 +48,7 @@ return function(teacher, students, shape)
   end
   local n = #students.students
   report.fc = { params = students.fc:parameter_count(),
-    mflop = 2 * sent / 4 * students.opts.classes / 1e6 }
+    mflop = 2 * sent / 4 * students.classes / 1e6 }
   local split = 4 * activations_of(teacher, shape) * (n - 1) / n
   report.comm = { bytes_per_inference = sent, syncs_per_inference = 1,
     split_bytes_per_inference = split }
