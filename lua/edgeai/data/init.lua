@@ -5,6 +5,7 @@
 --   d.train, d.val, d.test      splits (edgeai.data.split); test is read when first asked for:
 --                               evaluate on it once, at the end, and choose by val
 --   d.name, d.classes, d.names, d.shape { h, w, c },
+--   d:normalise_as(net)         mean and std of a trained network instead of the data set's own
 --   d.mean, d.std               of the training images, for each channel, in units of [0,1]
 --
 -- A source is a table: name, title, folder (below a root, see place.lua), files ({ name, part,
@@ -72,6 +73,19 @@ local function open(name, given)
   return source, dir, options
 end
 
+--- Normalises all splits as a trained network wants its images (net.mean, net.std from its file).
+local function normalise_as(set, net)
+  if type(net.mean) ~= "table" or type(net.std) ~= "table" or #net.mean ~= #set.mean then
+    F.raise("normalise_as: the network's file does not say mean and std of %d channels", #set.mean)
+  end
+  set.mean, set.std = net.mean, net.std
+  for _, part in ipairs { "train", "val", "test" } do
+    local split = rawget(set, part)
+    if split then split.mean, split.std = net.mean, net.std end
+  end
+  return set
+end
+
 --- Loads a data set by name, or a folder of images by its path (anything with a "/"; folder.lua).
 -- options: val = 0.1 (fraction, or number of images, of the training images to hold back, the same
 -- share of every class; 0 or false: none), seed = 1 (which ones), root (look in this folder only).
@@ -98,6 +112,7 @@ function data.load(name, given)
   set.val = val and new_split(set, "val", images, labels, val)
   return setmetatable(set, {
     __index = function(self, key)
+      if key == "normalise_as" then return normalise_as end
       if key ~= "test" then return nil end
       local test = new_split(self, "test", source:read(dir, "test"))
       rawset(self, "test", test)

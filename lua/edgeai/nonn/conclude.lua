@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- ea.nonn.conclude(run, results) - the end of a NoNN run: both networks once on the test set, the
 -- comparison as a table, summary.json and the pictures. results: data, teacher and nonn (each
--- { net =, fit = }), fan, parts, shape {1, h, w, c}, precision.
+-- { net =, fit = }), fan, parts, precision.
 
 local evaluate = require "edgeai.train.evaluate"
 local pictures = require "edgeai.nonn.pictures"
@@ -54,7 +54,7 @@ return function(run, results)
       { confusion = true, dtype = results.precision or "f32" })
     accuracy[who], extra[who] = a, { fit = results[who].fit, confusion = confusion }
   end
-  local r = report_of(results.teacher.net, results.nonn.net, results.shape)
+  local r = report_of(results.teacher.net, results.nonn.net, { 1, unpack(results.data.shape) })
   print_table(r, results, accuracy.teacher, accuracy.nonn)
   local p = results.parts
   local written = pictures(run, { fan = results.fan, parts = p, names = results.data.names,
