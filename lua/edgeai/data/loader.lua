@@ -19,7 +19,7 @@ local DEFAULTS = {
   batch = 128, augment = false, shuffle = false, drop_last = false, seed = 1, dtype = "f32",
 }
 local AUGMENT = { crop_pad = 0, reflect = false, flip = false, cutout = 0, translate = 0 }
-local FLIPS = { [false] = 0, [true] = 1, alternating = 2 }
+local FLIPS = { [false] = 0, none = 0, [true] = 1, random = 1, alternating = 2 }
 
 --- A whole number least..most, for C's int.
 local function integer(options, name, least, most)
@@ -36,7 +36,7 @@ local function augmentation(given)
   local options = F.options(given, AUGMENT, "augment")
   local flip = FLIPS[options.flip]
   if not flip then
-    F.raise("augment: flip must be true, false or \"alternating\", got %s", tostring(options.flip))
+    F.raise("augment: flip must be \"random\" (or true), \"none\" (or false) or \"alternating\", got %s", tostring(options.flip))
   end
   return ffi.new("ea_augment", integer(options, "crop_pad", 0, 65536), options.reflect and 1 or 0,
     flip, integer(options, "cutout", 0, 65536), integer(options, "translate", 0, 65536))
@@ -48,7 +48,7 @@ local function numbers(list) return ffi.new("double[?]", #list, list) end
 -- shuffle = false: a new order each epoch;
 -- drop_last = false: leave out an incomplete last batch. Otherwise it is filled up with its first
 --   images again, and `valid` says how many count;
--- augment = { crop_pad = 0, reflect = false, flip = false | true | "alternating", cutout = 0,
+-- augment = { crop_pad = 0, reflect = false, flip = "none" | "random" | "alternating", cutout = 0,
 --   translate = 0 }: see ea_augment in edgeai.h.
 local function new(split, given)
   local options = F.options(given, DEFAULTS, "loader")

@@ -4,7 +4,6 @@
 -- { net =, fit = }), fan, parts, precision.
 
 local evaluate = require "edgeai.train.evaluate"
-local pictures = require "edgeai.nonn.pictures"
 local report_of = require "edgeai.nonn.report"
 local tables = require "edgeai.table"
 
@@ -57,7 +56,7 @@ return function(run, results)
   local r = report_of(results.teacher.net, results.nonn.net, { 1, unpack(results.data.shape) })
   print_table(r, results, accuracy.teacher, accuracy.nonn)
   local p = results.parts
-  local written = pictures(run, { fan = results.fan, parts = p, names = results.data.names,
+  local written = require("edgeai.nonn.pictures")(run, { fan = results.fan, parts = p, names = results.data.names,
     teacher = extra.teacher, nonn = extra.nonn })
   r.teacher.accuracy, r.teacher.fit = accuracy.teacher, fit_record(results.teacher.fit)
   run:summary {

@@ -16,7 +16,6 @@ local nonn = {
   students = require("edgeai.nn").nonn,
   objective = require "edgeai.nonn.objective",
   report = require "edgeai.nonn.report",
-  pictures = require "edgeai.nonn.pictures",
   conclude = require "edgeai.nonn.conclude",
   partition = partition.partition,
   random_partition = partition.random_partition,
