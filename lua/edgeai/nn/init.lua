@@ -53,7 +53,7 @@ function nn.register(name, build)
   end
 end
 
-for _, name in ipairs { "wrn", "resnet", "vgg", "mobilenet_v2", "lenet5", "mlp" } do
+for _, name in ipairs { "wrn", "resnet", "vgg", "mobilenet_v2", "lenet5", "mlp", "nonn" } do
   nn.register(name, require("edgeai.nn.arch." .. name))
 end
 
