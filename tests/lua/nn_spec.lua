@@ -88,22 +88,27 @@ describe("architectures", function()
 
   it("refuse wrong options", function()
     fails(function() ea.nn.wrn { depth = 15 } end, "wrn: depth must be 6n+4")
-    fails(function() ea.nn.wrn { width = 2 } end, "there is no option 'width'; did you mean `widths`?")
+    fails(function() ea.nn.wrn { width = 2 } end,
+      "there is no option 'width'; did you mean `widths`?")
     fails(function() ea.nn.wrn { widths = { 1, 2 } } end, "widths must be {w1, w2, w3}")
     fails(function() ea.nn.wrn { widen = 1.5 } end, "'widen' must be a whole number of at least 1")
     fails(function() ea.nn.resnet { depth = 18 } end, "resnet: depth must be 6n+2")
     fails(function() ea.nn.vgg { depth = 12 } end, "vgg: depth must be 11, 13, 16 or 19")
-    fails(function() ea.nn.mlp { activation = "rely" } end, "there is no activation 'rely'; did you mean")
-    fails(function() ea.nn.build("wnr", {}) end, "there is no architecture 'wnr'; did you mean `wrn`?")
+    fails(function() ea.nn.mlp { activation = "rely" } end,
+      "there is no activation 'rely'; did you mean")
+    fails(function() ea.nn.build("wnr", {}) end,
+      "there is no architecture 'wnr'; did you mean `wrn`?")
   end)
 end)
 
 describe("layers", function()
   it("print as their constructors", function()
-    assert.equal("conv2d{16, 32, kernel=3, stride=2}", tostring(ea.nn.conv2d { 16, 32, stride = 2 }))
+    assert.equal("conv2d{16, 32, kernel=3, stride=2}",
+      tostring(ea.nn.conv2d { 16, 32, stride = 2 }))
     assert.equal("conv2d{8, 8, kernel=5, pad=0, groups=8, bias=true}", tostring(ea.nn.conv2d { 8, 8,
       kernel = 5, pad = 0, groups = 8, bias = true }))
-    assert.equal("linear{4, 2, bias=false}", tostring(ea.nn.linear { inp = 4, out = 2, bias = false }))
+    assert.equal("linear{4, 2, bias=false}",
+      tostring(ea.nn.linear { inp = 4, out = 2, bias = false }))
     assert.equal("batch_norm{16}", tostring(ea.nn.batch_norm { 16 }))
     assert.equal("max_pool{2}", tostring(ea.nn.max_pool {}))
     assert.equal("leaky_relu{slope=0.2}", tostring(ea.nn.leaky_relu { 0.2 }))
@@ -318,7 +323,8 @@ describe("state dicts and files", function()
   it("keep every architecture's options", function()
     local cases = { { "wrn", { depth = 10, widths = { 4, 6, 8 }, classes = 3, dropout = 0.25 } },
       { "resnet", { depth = 8, channels = 1 } }, { "vgg", { widen = 0.0625 } },
-      { "mobilenet_v2", { widen = 0.25 } }, { "lenet5", { widen = 0.5, size = 32, activation = "tanh" } },
+      { "mobilenet_v2", { widen = 0.25 } },
+      { "lenet5", { widen = 0.5, size = 32, activation = "tanh" } },
       { "mlp", { inp = 5, hidden = {}, classes = 2 } } }
     for _, case in ipairs(cases) do
       temporary(function(path)
@@ -371,7 +377,8 @@ describe("state dicts and files", function()
     local ok, message = pcall(b.load_state_dict, b, a:state_dict())
     assert.is_false(ok)
     assert.matches("unexpected: group1%.1%.bn1%.bias, .* and %d+ more", message)
-    assert.matches("mismatched: fc%.weight is {7, 64} but must be {4, 64}, fc%.bias is {7}", message)
+    assert.matches("mismatched: fc%.weight is {7, 64} but must be {4, 64}, fc%.bias is {7}",
+      message)
     assert.matches("Nothing was loaded", message)
     ok, message = pcall(a.load_state_dict, a, b:state_dict())
     assert.is_false(ok)

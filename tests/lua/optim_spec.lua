@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
--- Optimisers against PyTorch 1.13 (numbers of torch.optim on the same gradients), their state, masks,
--- clipping and averages.
+-- Optimisers against PyTorch 1.13 (numbers of torch.optim on the same gradients), their state,
+-- masks, clipping and averages.
 
 local function fails(fn, sentence) assert.error_matches(fn, sentence, 1, true) end
 
@@ -99,7 +99,9 @@ describe("ea.optim", function()
     local x = ea.rng("x"):normal { 2, 4, 4, 2 }
     net(x):square():sum():backward()
     local before = {}
-    for i, p in ipairs(net:parameters()) do before[i] = { p.tensor:hash(), p.tensor.grad:hash() } end
+    for i, p in ipairs(net:parameters()) do
+      before[i] = { p.tensor:hash(), p.tensor.grad:hash() }
+    end
     local flat = net:flatten { exempt = { "bias", "bn" } }
     assert.equal(net:parameter_count(), flat.params:numel())
     for i, p in ipairs(net:parameters()) do
@@ -118,7 +120,8 @@ describe("ea.optim", function()
     local function losses(captured)
       ea.seed(5)
       local net = ea.nn.mlp { inp = 6, hidden = { 8 }, classes = 3 }
-      local x, y = ea.rng("x"):normal { 12, 6 }, ea.tensor({ 1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3 }, "i32")
+      local x = ea.rng("x"):normal { 12, 6 }
+      local y = ea.tensor({ 1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3 }, "i32")
       local opt = ea.optim.sgd(net, { lr = 0.1, nesterov = true })
       local function loss_of(a, b) return net(a):cross_entropy(b) end
       local g = captured and ea.capture(loss_of, { x, y })

@@ -73,8 +73,10 @@ describe("ea.schedule", function()
 
   it("refuses what makes no sense", function()
     fails(function() S.step { lr = 0.1 } end, "schedule.step: 'every' must be a positive number")
-    fails(function() S.step { lr = 0.1, evry = 1 } end, "there is no option 'evry'; did you mean `every`?")
-    fails(function() S.cosine { lr = -1, epochs = 3 } end, "'lr' must be a non-negative number, got -1")
+    fails(function() S.step { lr = 0.1, evry = 1 } end,
+      "there is no option 'evry'; did you mean `every`?")
+    fails(function() S.cosine { lr = -1, epochs = 3 } end,
+      "'lr' must be a non-negative number, got -1")
     fails(function() S.multistep { lr = 1, at = 3 } end, "'at' must be a list of times")
     fails(function() S.one_cycle { peak = 1, epochs = 3, warm = 2 } end, "'warm' is a fraction")
     fails(function() S.one_cycle { peak = 1, epochs = 3, shape = "round" } end, "'shape' must be")

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
--- edgeai.nn - layers and networks: ea.nn.conv2d{16, 32}, ea.nn.sequential{...}, ea.nn.wrn{depth=16}.
+-- edgeai.nn - layers and networks: ea.nn.conv2d{16, 32}, ea.nn.sequential{...}, ea.nn.wrn{}.
 --
 -- Layers       conv2d linear batch_norm dropout flatten identity
 --              relu leaky_relu relu6 sigmoid tanh gelu silu softplus
@@ -7,8 +7,8 @@
 -- Containers   sequential residual parallel
 -- Networks     wrn resnet vgg mobilenet_v2 lenet5 mlp; ea.nn.register(name, build) adds one
 -- Files        ea.nn.load(path), ea.nn.from_state(path)
--- Every layer's constructor and methods are described in its own file; what all have, in module.lua,
--- state.lua and inspect.lua. Inputs of image networks are {n, h, w, c}.
+-- Every layer's constructor and methods are described in its own file; what all have, in
+-- module.lua, state.lua and inspect.lua. Inputs of image networks are {n, h, w, c}.
 
 local F = require "edgeai.ffi"
 local Module = require "edgeai.nn.module"
@@ -34,8 +34,8 @@ end
 
 local builders = {}
 
---- Makes `build(options)` -> network known as ea.nn.NAME{...}, so that files written by net:save say
--- how to build it. `build` gets the options as given; they must be plain values (JSON).
+--- Makes `build(options)` -> network known as ea.nn.NAME{...}, so that files written by net:save
+-- say how to build it. `build` gets the options as given; they must be plain values (JSON).
 function nn.register(name, build)
   if type(name) ~= "string" or not name:find("^[%a_][%w_]*$") or type(build) ~= "function" then
     F.raise("nn.register: expected a name and a function, got %s and a %s", tostring(name),
