@@ -2,15 +2,15 @@
  * louvain.c - communities and layouts of weighted networks; the only user of igraph.
  *
  * igraph 0.10 keeps its random generator, its handlers and its clean-up stack in globals and aborts
- * on errors by default. So every call goes through guarded(): one at a time, with handlers that record
- * instead of aborting.
+ * on errors by default. So every call goes through guarded(): one at a time, with handlers that
+ * record instead of aborting.
  *
  * Its Louvain search can run for ever (igraph issue 2650, mended after 0.10.2): community sums are
- * kept by adding and subtracting, so rounding makes the modularity seem to grow on every pass. Given
- * whole numbers all sums are exact, the modularity is a function of the partition, and as each pass
- * must raise it, the search ends: so weights are rounded to whole multiples of 2^-30 (or so) of the
- * largest. In case that is not the only way to loop, a watch that igraph polls once per pass stops a
- * search after MOST_PASSES passes (the same on every machine) or at the deadline.
+ * kept by adding and subtracting, so rounding makes the modularity seem to grow on every pass.
+ * Given whole numbers all sums are exact, the modularity is a function of the partition, and as
+ * each pass must raise it, the search ends: so weights are rounded to whole multiples of 2^-30 (or
+ * so) of the largest. In case that is not the only way to loop, a watch that igraph polls once per
+ * pass stops a search after MOST_PASSES passes (the same on every machine) or at the deadline.
  *
  * Blondel et al., "Fast unfolding of communities in large networks", 2008.
  * Traag, Waltman, van Eck, "From Louvain to Leiden", 2019.
@@ -73,8 +73,9 @@ typedef igraph_error_t (*body_fn)(void *arg);
 
 static int outcome(const char *who, igraph_error_t code) {
   if (watch.broken)
-    return ea_fail(EA_ERR_UNSUPPORTED, "%s: igraph failed an internal check (%s); start a new process",
-                   who, watch.reason);
+    return ea_fail(EA_ERR_UNSUPPORTED,
+                   "%s: igraph failed an internal check (%s); start a new process", who,
+                   watch.reason);
   if (code == IGRAPH_SUCCESS) return EA_OK;
   if (watch.interrupted) return EA_ERR_INTERRUPTED; /* ea_interrupt_check left its sentence */
   if (watch.overrun)
@@ -113,7 +114,7 @@ static int guarded(const char *who, uint64_t seed, double deadline, int64_t most
   return status;
 }
 
-/* ---- the network as igraph has it -------------------------------------------------------------- */
+/* ---- the network as igraph has it ------------------------------------------------------------ */
 
 typedef struct job {
   const ea_network *net;
@@ -183,8 +184,8 @@ static igraph_error_t louvain(void *arg) {
                                      NULL);
 }
 
-/* With strengths as node weights and resolution / 2m, Leiden's quality is the modularity. Rounds are
- * run one by one, so that the watch sees each and a round that changes nothing ends the search. */
+/* With strengths as node weights and resolution / 2m, Leiden's quality is the modularity. Rounds
+ * are run one by one, so that the watch sees each and one that changes nothing ends the search. */
 static igraph_error_t leiden(void *arg) {
   job *j = arg;
   double last = -INFINITY, quality;
@@ -200,7 +201,7 @@ static igraph_error_t leiden(void *arg) {
   return IGRAPH_SUCCESS;
 }
 
-/* ---- best of several seeds ----------------------------------------------------------------------- */
+/* ---- best of several seeds ------------------------------------------------------------------- */
 
 typedef struct found {
   int32_t *label; /* {tries, n} */
@@ -248,8 +249,8 @@ static int search(const char *who, job *j, body_fn method, uint64_t seed, int tr
     done++;
   }
   if (f->count > 0) return EA_OK;
-  return ea_fail(EA_ERR_INTERRUPTED, "%s: %d seeds in a row did not end within %g s each; raise the "
-                 "deadline or try another seed", who, MOST_OVERRUNS, deadline);
+  return ea_fail(EA_ERR_INTERRUPTED, "%s: %d seeds in a row did not end within %g s each; raise "
+                 "the deadline or try another seed", who, MOST_OVERRUNS, deadline);
 }
 
 static int report(const ea_network *net, const found *f, ea_partition *out) {
@@ -310,7 +311,7 @@ int ea_leiden(const ea_tensor *w, double resolution, uint64_t seed, int tries, i
   return partition("leiden", w, resolution, seed, tries, iterations, deadline, leiden, out);
 }
 
-/* ---- layout -------------------------------------------------------------------------------------- */
+/* ---- layout ---------------------------------------------------------------------------------- */
 
 static igraph_error_t lay_out(void *arg) {
   job *j = arg;
