@@ -20,7 +20,7 @@ int ea_foreign_dtype(int kind); /* the dtype it becomes: F16 f32; wider integers
  * EA_ERR_FORMAT if an integer does not fit i32. `what` names the tensor in sentences. */
 int ea_foreign_read(ea_source *s, int kind, int swap, const char *what, ea_tensor *t);
 
-/* Bytes of ndim sizes of `element` bytes each; -1 if a size is negative or the product of those that
+/* Bytes of ndim sizes of `element` bytes each; -1 if one is negative or the product of those that
  * are not 0 passes 2^44 (as in NumPy, an empty array cannot be huge in its other sizes). */
 int64_t ea_foreign_bytes(int ndim, const int64_t *size, int element);
 
