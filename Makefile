@@ -176,3 +176,4 @@ clean:
 .PHONY: all deps nonn2s test run-tests check lint sanitize gc-stress install uninstall clean FORCE
 .DELETE_ON_ERROR:
 -include $(CORE_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_BIN:=.d)
+include tests/fuzz/Makefile.inc
