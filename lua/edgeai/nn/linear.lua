@@ -21,7 +21,7 @@ local function constructor(given)
 end
 
 function Linear:forward(x)
-  if self.wide and x.dtype == "bf16" then x = x:to("f32") end -- the head of a bf16 network
+  if self.wide and x.dtype == "bf16" then x = x:to("f32") end -- the head: f32 whatever comes in
   if self.opts.bias then return ops.functions.linear(x, self.weight, self.bias) end
   return ops.functions.linear(x, self.weight)
 end

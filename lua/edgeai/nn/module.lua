@@ -273,10 +273,7 @@ function Module:set_precision(precision)
   local last
   walk(self, function(_, m)
     m.precision = nil
-    if m.kind == "linear" then
-      m.wide = nil
-      last = m
-    end
+    if m.kind == "linear" then last = m end
   end)
   if precision == "bf16" then
     self.precision = precision

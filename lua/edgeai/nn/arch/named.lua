@@ -20,7 +20,7 @@ return function(name, words, layers, head, input_shape, aliases, with_head)
   net.kind = name
   net.arguments = function() return words end
   net.head, net.input_shape, net.aliases = head, input_shape, aliases
-  if with_head == false then net.head = nil end
+  if with_head == false then net.head = nil else net:get(head).wide = true end
   net.forward_features = function(self, x)
     if not self.head then return ops.functions.global_avg_pool(self(x)) end
     return self:forward_until(self.head, self:enter(x))
