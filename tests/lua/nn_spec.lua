@@ -394,6 +394,22 @@ describe("state dicts and files", function()
     fails(function() b:load_state_dict({}, { strikt = true }) end, "no option 'strikt'")
   end)
 
+  it("refuse files whose description does not fit", function()
+    for arch, sentence in pairs {
+      ["{"] = "edgeai.arch",
+      ["[1]"] = "edgeai.arch",
+      ['{"name": "wnr"}'] = "did you mean `wrn`?",
+      ['{"name": "wrn", "options": {"depth": 6000000004}}'] = "wrn: depth must be 6n+4",
+      ['{"name": "wrn", "options": {"widths": [900000, 900000, 900000]}}'] = "Nothing was loaded",
+      ['{"name": "mlp", "options": {"hiden": []}}'] = "did you mean `hidden`?",
+    } do
+      temporary(function(path)
+        ea.io.save(path, { ["fc1.weight"] = ea.zeros { 2, 2 } }, { ["edgeai.arch"] = arch })
+        fails(function() ea.nn.load(path) end, sentence)
+      end)
+    end
+  end)
+
   it("can hold networks that others register", function()
     ea.nn.register("tiny_test_net", function(o)
       return ea.nn.sequential { ea.nn.linear { o.inp or 2, 3 }, ea.nn.tanh {} }

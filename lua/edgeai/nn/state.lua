@@ -67,17 +67,23 @@ local function same_shape(a, b)
   return true
 end
 
-local function compare(own, map)
+--- Compares names and shapes as declared: a wrong file is refused before anything is allocated.
+local function compare(self, map)
   local report = { missing = {}, unexpected = {}, mismatched = {} }
-  local known = {}
+  local known, own = {}, {}
+  self:walk(function(prefix, m)
+    for _, slot in ipairs(m.slots) do
+      own[#own + 1] = { name = join(prefix, slot.name), size = slot.size }
+    end
+  end)
   for _, entry in ipairs(own) do
     known[entry.name] = true
     local t = map[entry.name]
     if not t then
       report.missing[#report.missing + 1] = entry.name
-    elseif not same_shape(t.shape, entry.tensor.shape) then
+    elseif not same_shape(t.shape, entry.size) then
       table.insert(report.mismatched, ("%s is {%s} but must be {%s}"):format(entry.name,
-        table.concat(t.shape, ", "), table.concat(entry.tensor.shape, ", ")))
+        table.concat(t.shape, ", "), table.concat(entry.size, ", ")))
     end
   end
   for name in pairs(map) do
@@ -93,8 +99,7 @@ end
 function state:load_state_dict(dict, opts)
   local strict = F.options(opts, { strict = true }, "load_state_dict").strict
   local map = state.normalise(dict)
-  local own = self:state_dict()
-  local report = compare(own, map)
+  local report = compare(self, map)
   local parts = {}
   for _, what in ipairs { "missing", "unexpected", "mismatched" } do
     if #report[what] > 0 then parts[#parts + 1] = ("%s: %s"):format(what, some(report[what])) end
@@ -103,7 +108,7 @@ function state:load_state_dict(dict, opts)
     F.raise("load_state_dict: the tensors%s are not those of this %s; %s. Nothing was loaded",
       type(dict) == "string" and " in " .. dict or "", self.kind, table.concat(parts, "; "))
   end
-  for _, entry in ipairs(own) do
+  for _, entry in ipairs(self:state_dict()) do
     local t = map[entry.name]
     if t and same_shape(t.shape, entry.tensor.shape) then entry.tensor:copy(t) end
   end

@@ -73,7 +73,7 @@ return function(given)
   for _, name in ipairs { "depth", "classes", "channels" } do
     Module.check_count("resnet", o, name)
   end
-  if o.depth < 8 or (o.depth - 2) % 6 ~= 0 then
+  if o.depth < 8 or o.depth > 10000 or (o.depth - 2) % 6 ~= 0 then
     F.raise("resnet: depth must be 6n+2 (8, 14, 20, 32, 44, 56, 110), got %d", o.depth)
   end
   local w = widths_of("resnet", o.widths, { 16, 16, 32, 64 })

@@ -52,7 +52,7 @@ return function(given)
   for _, name in ipairs { "depth", "widen", "classes", "channels" } do
     Module.check_count("wrn", o, name)
   end
-  if o.depth < 10 or (o.depth - 4) % 6 ~= 0 then
+  if o.depth < 10 or o.depth > 10000 or (o.depth - 4) % 6 ~= 0 then
     F.raise("wrn: depth must be 6n+4 (10, 16, 22, 28, 40, ...), got %d", o.depth)
   end
   local k = o.widen
