@@ -7,6 +7,7 @@
 -- results: fan, parts, names (classes), teacher and nonn, each { fit =, confusion = }. A picture that
 -- cannot be drawn (no gnuplot) is left out with a note. Returns the list of files written.
 
+local draw_network = require("edgeai.draw").network
 local plot = require "edgeai.plot"
 
 --- Share of each class answered rightly, in percent, from a matrix of counts.
@@ -19,6 +20,15 @@ local function per_class(confusion)
     list[i] = total > 0 and 100 * row:get(i) / total or 0
   end
   return list
+end
+
+--- Where an axis of percentages starts that shows all of them: a multiple of ten.
+local function lowest(...)
+  local low = 100
+  for _, list in ipairs { ... } do
+    for _, value in ipairs(list) do low = math.min(low, value) end
+  end
+  return math.max(0, 10 * math.floor(low / 10 - 0.2))
 end
 
 local function column(history, key)
@@ -52,14 +62,18 @@ return function(run, results)
     local ok, why = fn(run:path(file), ...)
     if ok then written[#written + 1] = file else run:note("no %s: %s", file, why) end
   end
-  draw("filter_network.png", plot.network, { w = results.fan, membership = results.parts.membership,
-    title = "Filters of the teacher that fire together, by student" })
+  local students = {}
+  for i in ipairs(results.parts.sizes) do students[i] = "student " .. i end
+  draw("filter_network.png", draw_network, { weights = results.fan.network,
+    membership = results.parts.membership, names = students,
+    title = "The teacher's filters that fire together, by student" })
   draw("training.png", training, results)
   draw("confusion.png", plot.confusion, { counts = results.nonn.confusion, classes = results.names,
     title = "NoNN on the test set" })
+  local teacher, nonn = per_class(results.teacher.confusion), per_class(results.nonn.confusion)
   draw("per_class.png", plot.bars, { title = "Accuracy by class on the test set",
-    categories = results.names, y = "accuracy [%]", series = {
-      { name = "teacher", values = per_class(results.teacher.confusion) },
-      { name = "NoNN", values = per_class(results.nonn.confusion) } } })
+    categories = results.names, y = "accuracy [%]", numbers = "%.1f",
+    y_range = { lowest(teacher, nonn), 100 }, series = {
+      { name = "teacher", values = teacher }, { name = "NoNN", values = nonn } } })
   return written
 end
