@@ -146,8 +146,18 @@ function F.set_scope(list)
   return outer
 end
 
---- Room for the tensors an ea_* function hands out.
-function F.out() return out_type() end
+-- `out[0]` is a reference into `out` that does not keep it alive: in `return F.own(out[0])` the
+-- collector may come by (leaving a trace, it does) between the call and the reading. So the last few
+-- are held here.
+local last_outs, out_turn = {}, 0
+
+--- Room for the tensors an ea_* function hands out; to be read before 64 more are asked for.
+function F.out()
+  local out = out_type()
+  out_turn = out_turn % 64 + 1
+  last_outs[out_turn] = out
+  return out
+end
 
 --- A Lua list of numbers as int64_t[n], n.
 function F.sizes(list)
