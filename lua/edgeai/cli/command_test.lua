@@ -11,7 +11,7 @@ local command = {
   options = {
     { "--filter", "PATTERN", "only tests whose full name matches this Lua pattern" },
     { "--verbose", nil, "name every test and its time" },
-    { "--gc-stress", nil, "collect garbage all the time, to find use after free" },
+    { "--gc-stress", nil, "collect garbage all the time, to find what is freed too early" },
   },
 }
 
@@ -131,8 +131,8 @@ function command.run(given, operands)
   setup.globals()
   require("edgeai.cli.host").catch_signals()
   if given["gc-stress"] then
-    collectgarbage("setpause", 1)
-    collectgarbage("setstepmul", 10000)
+    collectgarbage("setpause", 1) -- the next collection starts when one ends,
+    collectgarbage("setstepmul", 400) -- and works faster than memory is taken
   end
   local load_files = require "busted.modules.test_file_loader"(busted, { "lua" })
   load_files(files, { "_spec" }, { excludes = {}, recursive = true })
