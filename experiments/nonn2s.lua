@@ -1,25 +1,27 @@
--- A Network of Neural Networks from one command: a teacher's last filters fall into communities, each
--- community is distilled into a small student of its own, and the students meet only in one last
--- layer. (Bhardwaj, Lin, Sartor, Marculescu 2019; Table I of EdgeAI, arXiv 1910.10356.)
+-- A Network of Neural Networks from one command: a teacher's last filters fall into communities,
+-- each is distilled into a small student of its own, and the students meet only in one last layer.
+-- (Bhardwaj, Lin, Sartor, Marculescu 2019; Table I of EdgeAI, arXiv 1910.10356.)
 local ea = require "edgeai"
 
 local cfg = ea.config {
   preset = { default = "quick",
-    quick = {},
+    quick = { precision = "auto" },
     cifar10 = { data = "cifar10", precision = "bf16", augment = { crop_pad = 4 },
-      teacher_net = { depth = 16, widen = 4 }, train = { epochs = 12 },
+      teacher_net = { depth = 16, widths = { 16, 64, 128, 256 } }, train = { epochs = 12 },
       student_net = { depth = 16, widths = { 16, 24, 48, 96 } }, distil = { epochs = 10 } },
     paper = { data = "cifar10", precision = "bf16", augment = { crop_pad = 4 },
-      teacher_net = { depth = 40, widen = 4 }, train = { epochs = 200, lr = 0.1 },
-      student_net = { depth = 34, widths = { 16, 20, 36, 56 } }, distil = { epochs = 200, lr = 0.1 } } },
+      teacher_net = { depth = 40, widths = { 16, 64, 128, 256 } }, train = { epochs = 200 },
+      student_net = { depth = 34, widths = { 16, 20, 36, 56 } }, distil = { epochs = 200 } } },
   data = { "fashion-mnist", "data set, or the path of a folder of images per class" },
   students = { 2, "how many students (devices)" },
   batch = 128, val = { 0.1, "share of the training images held out to choose by" },
-  augment = { crop_pad = 2, flip = { default = "alternating", choices = { "alternating", "random", "none" } } },
+  augment = { crop_pad = 0,
+    flip = { default = "alternating", choices = { "alternating", "random", "none" } } },
   teacher = { type = "string", help = "trained teacher: FILE.safetensors or zoo:NAME" },
-  teacher_net = { depth = 10, widen = 2 }, train = { epochs = 5, lr = 0.2, weight_decay = 5e-4 },
-  student_net = { depth = 10, widths = { { 16, 16, 32, 64 }, "channels of stem and groups" } },
-  distil = { epochs = 4, lr = 0.2, weight_decay = 5e-4, alpha = 0.9, temperature = 4, beta = 100,
+  teacher_net = { depth = 10, widths = { { 16, 24, 48, 96 }, "channels of stem and groups" } },
+  train = { epochs = 4, lr = 0.2, weight_decay = 5e-4 },
+  student_net = { depth = 10, widths = { { 16, 16, 24, 48 }, "the same of a student" } },
+  distil = { epochs = 3, lr = 0.2, weight_decay = 5e-4, alpha = 0.9, temperature = 4, beta = 100,
     normalise = { default = "part", choices = { "part", "whole" } } },
   fan = { top_k = 50, percentile = 99,
     rule = { default = "hub", choices = { "hub", "coactivation", "similarity" } } },
@@ -35,7 +37,8 @@ local function train(net, label, o, objective)
     epochs = o.epochs, batch = cfg.batch, augment = cfg.augment, precision = cfg.precision,
     seed = cfg.seed, objective = objective,
     schedule = ea.schedule.one_cycle { peak = o.lr, epochs = o.epochs },
-    optimizer = ea.optim.sgd(net, { momentum = 0.9, nesterov = true, weight_decay = o.weight_decay }) })
+    optimizer = ea.optim.sgd(net,
+      { momentum = 0.9, nesterov = true, weight_decay = o.weight_decay }) })
   net:save(run:path(label .. ".safetensors"), { data = d.name, names = d.names, mean = d.mean,
     std = d.std, seed = cfg.seed })
   return fit
@@ -47,7 +50,7 @@ if cfg.teacher then
   teacher = ea.zoo.load(cfg.teacher):set_precision(cfg.precision)
   d:normalise_as(teacher)
 else
-  teacher = ea.nn.wrn { depth = cfg.teacher_net.depth, widen = cfg.teacher_net.widen,
+  teacher = ea.nn.wrn { depth = cfg.teacher_net.depth, widths = cfg.teacher_net.widths,
     classes = d.classes, channels = d.shape[3] }
   teacher_fit = train(teacher, "teacher", cfg.train)
 end
@@ -56,7 +59,8 @@ end
 local fan = ea.nonn.activation_network(teacher, d.val, { top_k = cfg.fan.top_k, rule = cfg.fan.rule,
   percentile = cfg.fan.percentile, dtype = cfg.precision })
 local parts = ea.nonn.partition(fan, { students = cfg.students, seed = cfg.seed,
-  resolution = cfg.partition.resolution, tries = cfg.partition.tries, unused = cfg.partition.unused })
+  resolution = cfg.partition.resolution, tries = cfg.partition.tries,
+  unused = cfg.partition.unused })
 
 -- 3. The students, distilled together: CE + KD + activation transfer.
 local nonn = ea.nonn.students { parts = parts.parts, classes = d.classes, arch = {

@@ -20,7 +20,8 @@
 -- the preset asked for by `--set preset=NAME`; `--set key=value` (`--set train.lr=0.05`, lists as
 -- 16,32,64); --seed and --precision.
 --
--- `seed` (1) and `precision` ("f32") exist in every script; ea.config sets ea.seed(cfg.seed).
+-- `seed` (1) and `precision` ("f32"; "auto": bf16 where the processor has it) exist in every
+-- script; ea.config sets ea.seed(cfg.seed).
 -- `edgeai run SCRIPT --help` prints all this and ends. Errors: unknown keys (with the nearest known
 -- one), values of another type, presets that do not exist: raised at the script's line, or, if they
 -- came from the command line, wrong usage (exit code 2).
@@ -239,8 +240,8 @@ function config.resolve(declarations)
   end
   if declared.seed == nil then declared.seed = { 1, "seed of all random numbers" } end
   if declared.precision == nil then
-    declared.precision = { default = "f32", choices = { "f32", "bf16" },
-      help = "type of the activations" }
+    declared.precision = { default = "f32", choices = { "f32", "bf16", "auto" },
+      help = "type of the activations; auto: bf16 where the processor has it" }
   end
   local options, order = {}, {}
   flatten(declared, "", options, order)
@@ -269,6 +270,9 @@ function config.resolve(declarations)
   if session.resume then resumed_values(options, values) end
   if given.preset and presets then lay_preset(given.preset) end
   for key, value in pairs(given) do values[key] = value end
+  if values.precision == "auto" then -- settled here, so that a resumed run keeps it
+    values.precision = F.C.ea_cpu_has_bf16() ~= 0 and "bf16" or "f32"
+  end
   local cfg = nest(values)
   if type(cfg.seed) == "number" then require("edgeai").seed(cfg.seed) end
   return cfg

@@ -192,7 +192,7 @@ function object:path(file)
 end
 
 --- A line about what is going on, on stderr; nothing with --quiet.
-function object:note(format, ...)
+function object:note(format, ...) -- luacheck: no self
   if session.quiet then return end
   io.stderr:write(select("#", ...) > 0 and format:format(...) or format, "\n")
 end

@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
--- ea.zoo - trained networks by name. "zoo:NAME" is NAME.safetensors in $EDGEAI_ZOO, in zoo/ beside the
--- running script, in ./experiments/zoo, or in edgeai/zoo of $XDG_DATA_HOME, /usr/local/share or
--- /usr/share; anything else is a file. Each network has a card NAME.md beside it: data, recipe, seed, command, accuracy.
+-- ea.zoo - trained networks by name. "zoo:NAME" is NAME.safetensors in $EDGEAI_ZOO, in zoo/ beside
+-- the running script, in ./experiments/zoo, or in edgeai/zoo of $XDG_DATA_HOME, /usr/local/share or
+-- /usr/share; anything else is a file. Each network has a card NAME.md beside it: data, recipe,
+-- seed, command, accuracy.
 
 local F = require "edgeai.ffi"
 local session = require "edgeai.session"

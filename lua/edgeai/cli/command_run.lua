@@ -16,7 +16,7 @@ local command = {
     { "--out", "DIR", "folder for the run's results instead of runs/NAME/STAMP" },
     { "--resume", "[DIR]", "go on with the latest run of this script, or the one in DIR" },
     { "--threads", "N", "worker threads (default 1); results do not depend on it" },
-    { "--precision", "f32|bf16", "type of the activations (default: the script's)" },
+    { "--precision", "f32|bf16|auto", "type of the activations (default: the script's)" },
     { "--quiet", nil, "no progress" },
   },
   own_help = true,
@@ -44,8 +44,8 @@ local function fill_session(given, script)
   session.seed = options.integer(command, given, "seed", 0, 2 ^ 53)
   session.threads = options.integer(command, given, "threads", 1, 64)
   session.precision = given.precision
-  if given.precision and given.precision ~= "f32" and given.precision ~= "bf16" then
-    options.fail(command, "--precision must be f32 or bf16, not '%s'", given.precision)
+  if given.precision and not ({ f32 = 1, bf16 = 1, auto = 1 })[given.precision] then
+    options.fail(command, "--precision must be f32, bf16 or auto, not '%s'", given.precision)
   end
   session.out, session.resume = given.out, given.resume
   session.quiet = given.quiet or false

@@ -36,7 +36,8 @@ local function augmentation(given)
   local options = F.options(given, AUGMENT, "augment")
   local flip = FLIPS[options.flip]
   if not flip then
-    F.raise("augment: flip must be \"random\" (or true), \"none\" (or false) or \"alternating\", got %s", tostring(options.flip))
+    F.raise("augment: flip must be \"random\" (or true), \"alternating\" or \"none\" (or false), "
+      .. "got %s", tostring(options.flip))
   end
   return ffi.new("ea_augment", integer(options, "crop_pad", 0, 65536), options.reflect and 1 or 0,
     flip, integer(options, "cutout", 0, 65536), integer(options, "translate", 0, 65536))

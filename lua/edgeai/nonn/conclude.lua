@@ -19,7 +19,8 @@ local function print_table(r, results, teacher_accuracy, nonn_accuracy)
   for _, s in ipairs(r.students) do
     total.params, total.mflop = total.params + s.params, total.mflop + s.mflop
   end
-  print(tables({ "", "teacher", ("one of %d students"):format(n), "gain per device", "whole NoNN" }, {
+  local header = { "", "teacher", ("one of %d students"):format(n), "gain a device", "whole NoNN" }
+  print(tables(header, {
     { "test accuracy", percent(teacher_accuracy), "", "", percent(nonn_accuracy) },
     { "parameters", tables.number(t.params), tables.number(largest.params), times(r.gain.params),
       tables.number(total.params) },
@@ -31,8 +32,8 @@ local function print_table(r, results, teacher_accuracy, nonn_accuracy)
       kilobytes(largest.sends_bytes), times(r.gain.comm) .. " in all",
       kilobytes(r.comm.bytes_per_inference) },
     { "times devices must wait", "each layer *", "1", "", "1" },
-  }, { title = "Teacher and Network of Neural Networks", align = { "left", "right", "right", "right",
-    "right" } }))
+  }, { title = "Teacher and Network of Neural Networks",
+    align = { "left", "right", "right", "right", "right" } }))
   print(("* the teacher split over %d devices by output channels: what each device must receive")
     :format(n))
   print(("%d communities of filters (modularity %.3f); parts of %s filters, %d filters in no part")
@@ -56,8 +57,8 @@ return function(run, results)
   local r = report_of(results.teacher.net, results.nonn.net, { 1, unpack(results.data.shape) })
   print_table(r, results, accuracy.teacher, accuracy.nonn)
   local p = results.parts
-  local written = require("edgeai.nonn.pictures")(run, { fan = results.fan, parts = p, names = results.data.names,
-    teacher = extra.teacher, nonn = extra.nonn })
+  local written = require("edgeai.nonn.pictures")(run, { fan = results.fan, parts = p,
+    names = results.data.names, teacher = extra.teacher, nonn = extra.nonn })
   r.teacher.accuracy, r.teacher.fit = accuracy.teacher, fit_record(results.teacher.fit)
   run:summary {
     teacher = r.teacher,

@@ -33,7 +33,7 @@ function nonn.activations(net, split, opts)
   end }, function(outputs, _, valid, first)
     local a = outputs[1]
     if a.ndim ~= 2 then
-      F.raise("nonn.activations: '%s' gives %d dimensions; expected pooled activations {n, filters}",
+      F.raise("nonn.activations: '%s' gives %d dimensions, not pooled activations {n, filters}",
         o.layer, a.ndim)
     end
     all = all or tensor.empty { split.count, a:size(2) }
@@ -42,12 +42,12 @@ function nonn.activations(net, split, opts)
   return all
 end
 
---- The filter activation network of a teacher on a split (validation images, as published). options:
--- top_k (50), rule ("hub", "coactivation", "similarity"), percentile (99) and those of
+--- The filter activation network of a teacher on a split (validation images, as published).
+-- options: top_k (50), rule ("hub", "coactivation", "similarity"), percentile (99) and those of
 -- nonn.activations. See edgeai.nonn.activation_network for what comes back.
 function nonn.activation_network(net, split, opts)
-  local o = F.options(opts, { top_k = 50, rule = "hub", percentile = 99, layer = "pool", batch = 256,
-    dtype = "f32" }, "nonn.activation_network")
+  local o = F.options(opts, { top_k = 50, rule = "hub", percentile = 99, layer = "pool",
+    batch = 256, dtype = "f32" }, "nonn.activation_network")
   local activations = nonn.activations(net, split,
     { layer = o.layer, batch = o.batch, dtype = o.dtype })
   return network.build(activations, { top_k = o.top_k, rule = o.rule, percentile = o.percentile })

@@ -4,8 +4,8 @@
 --   training.png         loss and validation accuracy of teacher and students
 --   confusion.png        of the NoNN on the test set
 --   per_class.png        accuracy by class, teacher beside NoNN
--- results: fan, parts, names (classes), teacher and nonn, each { fit =, confusion = }. A picture that
--- cannot be drawn (no gnuplot) is left out with a note. Returns the list of files written.
+-- results: fan, parts, names (classes), teacher and nonn, each { fit =, confusion = }. A picture
+-- that cannot be drawn (no gnuplot) is left out with a note. Returns the list of files written.
 
 local draw_network = require("edgeai.draw").network
 local plot = require "edgeai.plot"
@@ -51,8 +51,8 @@ local function training(path, results)
   end
   if #loss == 0 then return nil, "nothing was trained" end
   return plot.panels(path, { title = "Training", columns = 2, width = 1200, height = 480,
-    { kind = "lines", title = "Loss", x = "epoch", y = "loss (each its own objective)", series = loss,
-      log_y = true },
+    { kind = "lines", title = "Loss", x = "epoch", y = "loss (each its own objective)",
+      series = loss, log_y = true },
     { kind = "lines", title = "Accuracy", x = "epoch", y = "accuracy [%]", series = accuracy } })
 end
 

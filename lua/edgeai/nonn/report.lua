@@ -1,15 +1,15 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
--- ea.nonn.report(teacher, students, shape) - what each device holds, computes and sends, against the
--- teacher on one device. shape = {1, h, w, c}. Returns
+-- ea.nonn.report(teacher, students, shape) - what each device holds, computes and sends, against
+-- the teacher on one device. shape = {1, h, w, c}. Returns
 --   { teacher = { params, mflop, weight_bytes_int8 },
 --     students = { { params, mflop, weight_bytes_int8, part_size, sends_bytes }, ... },
 --     fc = { params, mflop },
 --     comm = { bytes_per_inference, syncs_per_inference, split_bytes_per_inference },
 --     gain = { params, mflop, comm } }
 --
--- mflop counts 2 per multiply-add of convolutions and linear layers. weight_bytes_int8 is one byte per
--- parameter. A student sends its pooled vector once, as f32. split_bytes_per_inference is what one
--- device receives when the teacher's convolutions are split over as many devices by output channels
+-- mflop counts 2 per multiply-add of convolutions and linear layers. weight_bytes_int8 is one byte
+-- per parameter. A student sends its pooled vector once, as f32. split_bytes_per_inference is what
+-- one device receives when the teacher's convolutions are split over as many devices by output channels
 -- instead: every convolution's output, gathered after each layer, less its own share.
 
 

@@ -2,14 +2,14 @@
 -- nn.nonn{ parts = { 49, 48 }, arch = { depth = 16, widths = { 16, 32, 64, 96 } }, classes = 10 }
 -- (also ea.nonn.students)
 --
--- A Network of Neural Networks (Bhardwaj et al. 2019, arXiv 1907.11804): one student per part of the
--- teacher's filters. Each is a trunk (a WRN without its head; `arch` are its options), a bridge (1x1
--- convolution to as many channels as its part has filters, batch norm, ReLU) and an average pool: a
--- vector of its part's activations. Students share nothing; their vectors, one after the other, go
+-- A Network of Neural Networks (Bhardwaj et al. 2019, arXiv 1907.11804): one student per part of
+-- the teacher's filters. Each is a trunk (a WRN without its head; `arch` are its options), a bridge
+-- (1x1 convolution to as many channels as its part has filters, batch norm, ReLU) and an average
+-- pool: a vector of its part's activations. Students share nothing; their vectors, one after the other, go
 -- through one last linear layer. parts: the parts' sizes, or lists of filters.
 --
--- net(x) -> logits; net:vectors(x) -> {n, filters of all parts}, logits. net.students[i] is the i-th
--- student alone: image -> its vector. net.part_sizes[i] is its number of filters.
+-- net(x) -> logits; net:vectors(x) -> {n, filters of all parts}, logits. net.students[i] is the
+-- i-th student alone: image -> its vector. net.part_sizes[i] is its number of filters.
 
 local F = require "edgeai.ffi"
 local Module = require "edgeai.nn.module"
@@ -38,7 +38,8 @@ end
 local function size_of(part)
   local n = type(part) == "table" and #part or part
   if type(n) ~= "number" or n % 1 ~= 0 or n < 1 then
-    F.raise("nonn: a part is a list of filters or their number, at least one; got %s", tostring(part))
+    F.raise("nonn: a part is a list of filters or their number, at least one; got %s",
+      tostring(part))
   end
   return n
 end
