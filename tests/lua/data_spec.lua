@@ -255,7 +255,7 @@ describe("ea.data", function()
       refused("batch must be a whole number", try { batch = 0.5 })
       refused("32 images make no batch of 64", try { batch = 64, drop_last = true })
       refused("dtype must be", try { dtype = "f16" })
-      refused("flip must be true, false or", try { augment = { flip = "always" } })
+      refused("flip must be \"random\"", try { augment = { flip = "always" } })
       refused("crop_pad must be 0..31", try { augment = { crop_pad = 32 } })
       local loader = train:loader { batch = 32 }
       refused("batch must be a whole number 1..2, got 3", loader.seek, loader, 1, 3)
