@@ -110,8 +110,7 @@ static void data_lifetimes(const ea_graph *g, lifetime *l) {
     for (int j = 0; j < n->call.nout; j++) {
       lifetime *v = &l[data_root(g, n->out[j])];
       live(v, forward_at(i));
-      int relu_out = n->call.fused_relu && j == 0;
-      if (n->backward && !n->fused && (need_out >> j & 1 || relu_out)) live(v, backward_at(g, i));
+      if (n->backward && !n->fused && need_out >> j & 1) live(v, backward_at(g, i));
     }
   }
   for (int v = 0; v < g->nvalue; v++)

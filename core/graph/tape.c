@@ -4,7 +4,10 @@
 #include "node.h"
 
 static int grad_enabled = 1;
-static uint64_t order;
+static uint64_t order, eager_step;
+
+uint64_t ea_step(void) { return eager_step; }
+void ea_set_step(uint64_t step) { eager_step = step; }
 
 int ea_grad_enabled(void) { return grad_enabled; }
 int ea_set_grad_enabled(int on) {
@@ -185,6 +188,7 @@ static int begin_call(ea_call *c, const ea_op *op, int nin, ea_tensor *const *in
                         op->nin_most, nin);
   }
   c->nin = nin;
+  c->step = eager_step; /* a graph sets its own each time it runs */
   c->nout = op->nout + op->nhidden;
   for (int i = 0; i < nin; i++) {
     if (!in[i]) return ea_call_fail(c, EA_ERR_ARG, "input %d is missing", i + 1);

@@ -98,6 +98,11 @@ function bar:due()
   return not self.quiet and self.terminal and F.C.ea_clock() - self.drawn >= 0.1
 end
 
+--- Leaves the line as it is: what is written next begins a new one.
+function bar:stop()
+  if not self.quiet and self.terminal and self.drawn > -math.huge then io.stderr:write("\n") end
+end
+
 --- Ends the line with final values and the time it took.
 function bar:done(values)
   if self.quiet then return end

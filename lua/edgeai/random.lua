@@ -21,6 +21,17 @@ function random.seed(n)
   return random.current_seed
 end
 
+--- Sets (and returns) the step that eager dropout depends on: the number of the training step.
+function random.step(n)
+  if n ~= nil then
+    if type(n) ~= "number" or n % 1 ~= 0 or n < 0 or n > 2 ^ 53 then
+      F.raise("step: expected a whole number from 0 to 2^53, got %s", tostring(n))
+    end
+    C.ea_set_step(n)
+  end
+  return tonumber(C.ea_step())
+end
+
 local stream = {}
 stream.__index = stream
 
@@ -58,6 +69,13 @@ end
 local function default()
   random.default = random.default or random.rng("default")
   return random.default
+end
+
+--- What the default stream's next numbers depend on, as plain values for a checkpoint.
+function random.rng_state() return { seed = random.current_seed, index = default().index } end
+function random.set_rng_state(state)
+  random.seed(state.seed)
+  default().index = state.index
 end
 
 function random.rand(size, dtype) return default():uniform(size, 0, 1, dtype) end

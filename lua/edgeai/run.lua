@@ -174,6 +174,7 @@ function run.open(name, cfg)
   local resumed = run.resume_folder(name)
   local self = setmetatable({ name = name, dir = resumed or new_folder(name),
     resumed = resumed ~= nil, columns = {}, known = {} }, object)
+  session.run = self.dir
   local flat = require("edgeai.config").flat(cfg)
   write_file(self:path("config.json"), to_json(next(flat) and flat or { name = name }))
   write_file(self:path("env.json"), to_json(run.environment(cfg)))

@@ -7,6 +7,7 @@
 --   seed, threads, precision, out    from the options of the same names, or nil
 --   resume     nil, true (the latest run) or the folder of the run to go on with
 --   quiet      no progress lines
+--   run        the run folder that ea.run.open opened last, or nil
 --   help       the script's options are wanted, not its run
 
 local session = { settings = {}, quiet = false, help = false }

@@ -72,7 +72,13 @@ return function(args)
   end
   local signal = require("edgeai.cli.host").interrupted()
   if signal ~= 0 then
-    io.stderr:write("edgeai: interrupted\n")
+    local message = type(result) == "table" and tostring(result.message) or ""
+    local sentence = message:match("interrupted.*") or "interrupted"
+    if session.run and not sentence:find("--resume", 1, true) then
+      sentence = sentence .. "; go on with --resume " .. session.run
+    end
+    io.stdout:flush()
+    io.stderr:write("edgeai: ", sentence, "\n")
     return 128 + signal
   end
   errors.report(result)

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- edgeai.train.checkpoint - everything that training needs to go on with the same bytes: weights,
 -- running statistics, optimiser state, and the numbers (epoch, batch, sums) as metadata. One
--- safetensors file, replaced atomically.
+-- safetensors file, replaced atomically: there is no moment at which its parts do not fit together.
 
 local F = require "edgeai.ffi"
 local io_files = require "edgeai.io"
@@ -14,21 +14,42 @@ function checkpoint.save(path, tensors, state)
   io_files.save(path, tensors, { ["edgeai.checkpoint"] = json.encode(state, { sort = true }) })
 end
 
---- Copies the file's tensors into the given ones (same names, all of them) and returns the state;
--- nil if there is no file.
+local function shape_text(t) return ("%s {%s}"):format(t.dtype, table.concat(t.shape, ", ")) end
+
+--- Raises unless the file's tensors are those wanted, by name, type and shape.
+local function compare(path, found, names, tensors)
+  local wanted = {}
+  for _, item in ipairs(tensors) do
+    local saved, own = found[item.name], shape_text(item.tensor)
+    wanted[item.name] = true
+    if not saved then
+      F.raise("the checkpoint %s is of another network or run: it has no %s", path, item.name)
+    elseif shape_text(saved) ~= own then
+      F.raise("the checkpoint %s is of another network: its %s is %s, here it is %s", path,
+        item.name, shape_text(saved), own)
+    end
+  end
+  for _, name in ipairs(names) do
+    if not wanted[name] then
+      F.raise("the checkpoint %s is of another network or run: here there is no %s", path, name)
+    end
+  end
+end
+
+--- Copies the file's tensors into the given ones (the same names and shapes, all of them) and
+-- returns the state; nil if there is no file. Nothing is written unless everything fits.
 function checkpoint.load(path, tensors)
   if F.C.ea_file_exists(path) == 0 then return nil end
-  local found, meta = io_files.load(path)
-  local text = meta and meta["edgeai.checkpoint"]
+  local found, meta, names = io_files.load(path)
+  local text = meta["edgeai.checkpoint"]
   if not text then F.raise("%s is not a checkpoint: it has no edgeai.checkpoint metadata", path) end
+  compare(path, found, names, tensors)
+  local state = json.decode(text)
   for _, item in ipairs(tensors) do
-    local saved = found[item.name]
-    if not saved then
-      F.raise("the checkpoint %s has no %s: it is of another run", path, item.name)
-    end
-    item.tensor:copy(saved)
+    item.tensor:copy(found[item.name])
+    found[item.name]:drop()
   end
-  return json.decode(text)
+  return state
 end
 
 return checkpoint

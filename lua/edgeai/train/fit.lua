@@ -9,16 +9,21 @@
 --
 -- One step: a batch from the background loader, the captured graph forward and backward, clipping,
 -- the optimiser. After every epoch the network is evaluated on `validate`; the best one there (the
--- last one without `validate`) is what the network holds at the end. Checkpoints go to
--- RUN/LABEL.checkpoint.safetensors once a minute and after every epoch; a run that was stopped or
--- killed goes on from there to the same bytes. Ctrl-C and SIGTERM finish the step and save first.
+-- last one without `validate`) is what the network holds at the end.
+--
+-- RUN/LABEL.checkpoint.safetensors holds all that training needs to go on: the network, the
+-- optimiser, the best network so far, where in which epoch. It is replaced once a minute and after
+-- every epoch; a run that was stopped or killed goes on from there to the same bytes. Ctrl-C and
+-- SIGTERM finish the step and save first.
 
 local F = require "edgeai.ffi"
 local capture = require "edgeai.capture"
 local checkpoint = require "edgeai.train.checkpoint"
 local evaluate = require "edgeai.train.evaluate"
 local grad = require "edgeai.grad"
+local nonfinite = require "edgeai.train.nonfinite"
 local progress = require "edgeai.progress"
+local random = require "edgeai.random"
 
 local C = F.C
 
@@ -58,6 +63,10 @@ local function make_graph(self)
   self.net:train()
   self.graph = capture(function(x, y)
     local loss, logits = objective(x, y)
+    if not F.is_tensor(loss) or loss:numel() ~= 1 then
+      F.raise("fit: the objective must return the loss, a single number, first; it returned a %s",
+        F.is_tensor(loss) and ("tensor {%s}"):format(table.concat(loss.shape, ", ")) or type(loss))
+    end
     if not loss.requires_grad then
       F.raise("fit: the objective's loss does not depend on any parameter that requires a gradient")
     end
@@ -66,78 +75,90 @@ local function make_graph(self)
   end, { self.loader.x, self.loader.y })
 end
 
---- Everything a checkpoint holds, by name.
-local function state_tensors(self)
-  local list = {}
-  for _, item in ipairs(self.net:state_dict()) do
-    list[#list + 1] = { name = "net." .. item.name, tensor = item.tensor }
-  end
-  for _, item in ipairs(self.opts.optimizer:state()) do
-    list[#list + 1] = { name = "optimizer." .. item.name, tensor = item.tensor }
+local function add(list, prefix, items)
+  for _, item in ipairs(items) do
+    list[#list + 1] = { name = prefix .. item.name, tensor = item.tensor }
   end
   return list
 end
 
-local function best_tensors(self)
-  local list = {}
-  for _, item in ipairs(self.net:state_dict()) do
-    list[#list + 1] = { name = item.name, tensor = item.tensor }
-  end
-  return list
+--- Everything a checkpoint holds, by name.
+local function state_tensors(self)
+  local list = add({}, "net.", self.net:state_dict())
+  add(list, "optimizer.", self.opts.optimizer:state())
+  return add(list, "best.", self.best or {})
 end
 
 -- ---- saving and going on -----------------------------------------------------------------------
 
-local function path_of(self, what)
-  return self.opts.run and self.opts.run:path(("%s.%s.safetensors"):format(self.opts.label, what))
+local function checkpoint_path(self)
+  return self.opts.run:path(self.opts.label .. ".checkpoint.safetensors")
+end
+
+--- Adds the time since the last call to the time of the training.
+local function count_seconds(self)
+  local now = C.ea_clock()
+  self.state.seconds = self.state.seconds + now - self.counted_at
+  self.counted_at = now
+end
+
+local function fail_nonfinite(self, format, ...)
+  local saved = self.opts.run and C.ea_file_exists(checkpoint_path(self)) ~= 0
+  F.raise("%s; a lower learning rate may help%s", format:format(...),
+    saved and "; the last good checkpoint is " .. checkpoint_path(self) or "")
+end
+
+--- Stops if the last step broke the network: a good checkpoint is never replaced by a broken one.
+local function check_state(self)
+  local s = self.state
+  local broken = nonfinite.in_state(self.net, self.opts.optimizer)
+  if not broken then return end
+  fail_nonfinite(self, "training of %s left NaN or infinity in %s at epoch %d, batch %d",
+    self.opts.label, broken, s.epoch, s.batch)
 end
 
 local function save(self)
+  local s = self.state
   if not self.opts.run then return end
-  self.state.optimizer = self.opts.optimizer:counters()
-  checkpoint.save(path_of(self, "checkpoint"), state_tensors(self), self.state)
+  check_state(self)
+  count_seconds(self)
+  s.optimizer = self.opts.optimizer:counters()
+  s.random = random.rng_state()
+  checkpoint.save(checkpoint_path(self), state_tensors(self), s)
   self.saved_at = C.ea_clock()
 end
 
 local function restore(self)
   local run = self.opts.run
-  if not run then return end
-  local state = run.resumed and checkpoint.load(path_of(self, "checkpoint"), state_tensors(self))
-  if run.resumed then run:rewind(state and state.epoch - 1 or 0, self.opts.label .. ".epoch") end
+  if not run or not run.resumed then return end
+  local state = checkpoint.load(checkpoint_path(self), state_tensors(self))
+  run:rewind(state and state.epoch - 1 or 0, self.opts.label .. ".epoch")
   if not state then return end
+  if state.batches ~= self.state.batches or state.seed ~= self.state.seed then
+    F.raise("the checkpoint %s is of a training with %d batches an epoch and seed %.0f, here there "
+      .. "are %d and seed %.0f; go on with the same data, batch and seed", checkpoint_path(self),
+      state.batches, state.seed, self.state.batches, self.state.seed)
+  end
   self.state = state
   self.opts.optimizer:set_counters(state.optimizer)
+  random.set_rng_state(state.random)
 end
 
---- Ends the fit early after a signal: what was done is saved.
-local function stop(self)
-  save(self)
-  local where = self.opts.run and ("; go on with --resume " .. self.opts.run.dir) or ""
-  F.raise("interrupted in %s, epoch %d, batch %d%s", self.opts.label, self.state.epoch,
-    self.state.batch, where)
+--- Ends the fit early, after a signal. What was done is saved by now.
+local function interrupt(self)
+  local s, o = self.state, self.opts
+  local run = o.run
+  F.raise("interrupted in %s, epoch %d of %d after batch %d of %d%s", o.label, s.epoch, o.epochs,
+    s.batch, s.batches, run and "; go on with --resume " .. run.dir or "")
 end
 
 -- ---- one step ----------------------------------------------------------------------------------
 
-local function explain_nonfinite(self)
-  for _, item in ipairs(self.net:parameters()) do
-    if item.tensor:count_nonfinite() > 0 then return "the weights of " .. item.name end
-    local g = item.tensor.grad
-    if g and g:count_nonfinite() > 0 then return "the gradient of " .. item.name end
-  end
-  for _, item in ipairs(self.net:buffers()) do
-    if item.tensor:count_nonfinite() > 0 then return item.name end
-  end
-  return "the loss itself"
-end
-
-local function check_loss(self, loss)
+local function check_loss(self, loss, x)
   if loss == loss and math.abs(loss) < math.huge then return end
-  local kept = self.opts.run and C.ea_file_exists(path_of(self, "checkpoint")) ~= 0
-    and ("; the last good checkpoint is " .. path_of(self, "checkpoint")) or ""
-  F.raise("the loss of %s became %s at epoch %d, batch %d (first seen in %s); a lower learning "
-    .. "rate may help%s", self.opts.label, tostring(loss), self.state.epoch, self.state.batch,
-    explain_nonfinite(self), kept)
+  fail_nonfinite(self, "the loss of %s became %s at epoch %d, batch %d (first in %s)",
+    self.opts.label, loss ~= loss and "NaN" or "infinite", self.state.epoch, self.state.batch + 1,
+    nonfinite.where(self.net, self.opts.optimizer, x))
 end
 
 local function count_right(self, y)
@@ -152,24 +173,23 @@ end
 
 local function train_step(self, x, y)
   local o, s = self.opts, self.state
-  local per_epoch = self.loader.batches
   self.graph.inputs[1]:copy(x)
   self.graph.inputs[2]:copy(y)
   self.graph:forward(s.step)
   local loss = self.graph.outputs[1]:item()
-  check_loss(self, loss)
+  check_loss(self, loss, x)
   self.graph:backward()
   local scale = 1
   if o.clip > 0 then
     local norm = o.optimizer:gradient_norm()
     if norm > o.clip then scale = o.clip / norm end
   end
-  local lr = o.schedule and o.schedule(s.step / per_epoch) or nil
+  local lr = o.schedule and o.schedule(s.step / s.batches) or nil
   o.optimizer:step { lr = lr, scale = scale }
   s.step = s.step + 1
   s.loss = s.loss + loss
+  s.lr = lr or o.optimizer.opts.lr
   count_right(self, y)
-  self.lr = lr
 end
 
 -- ---- epochs ------------------------------------------------------------------------------------
@@ -184,13 +204,14 @@ end
 local function train_epoch(self)
   local s, o = self.state, self.opts
   self.bar = progress { label = ("%s %d/%d"):format(o.label, s.epoch, o.epochs),
-    total = self.loader.batches, unit = "batch", start = s.batch }
+    total = s.batches, unit = "batch", start = s.batch }
   for x, y in self.loader:epoch(s.epoch, s.batch + 1) do
     train_step(self, x, y)
     s.batch = s.batch + 1
     if self.bar:due() then self.bar:update(s.batch, running(self)) end
-    if C.ea_interrupt_pending() ~= 0 then stop(self) end
-    if C.ea_clock() - self.saved_at > o.save_every then save(self) end
+    local interrupted = C.ea_interrupt_pending() ~= 0
+    if interrupted or C.ea_clock() - self.saved_at > o.save_every then save(self) end
+    if interrupted then interrupt(self) end
   end
 end
 
@@ -199,77 +220,96 @@ local function accuracy_on(self, split)
     batch = math.max(self.opts.batch, 256) })
 end
 
+local function copy_all(to, from)
+  for i, item in ipairs(to) do item.tensor:copy(from[i].tensor:detach()) end
+end
+
+local function validate(self, record)
+  local s, o = self.state, self.opts
+  record.val, record.val_loss = accuracy_on(self, o.validate)
+  if not (math.abs(record.val_loss) < math.huge) then
+    fail_nonfinite(self, "the validation loss of %s is not finite after epoch %d", o.label, s.epoch)
+  end
+  if s.best and record.val <= s.best then return end
+  s.best, s.best_epoch = record.val, s.epoch
+  copy_all(self.best, self.net:state_dict())
+end
+
 local function finish_epoch(self)
   local s, o = self.state, self.opts
+  check_state(self)
   local record = running(self)
-  record.epoch, record.lr = s.epoch, self.lr
-  if o.validate then
-    record.val, record.val_loss = accuracy_on(self, o.validate)
-    if not s.best or record.val > s.best then
-      s.best, s.best_epoch = record.val, s.epoch
-      if o.run then
-        checkpoint.save(path_of(self, "best"), best_tensors(self), { epoch = s.epoch })
-      else
-        self.kept = {}
-        for i, item in ipairs(best_tensors(self)) do self.kept[i] = item.tensor:clone() end
-      end
-    end
-  end
+  record.epoch, record.lr = s.epoch, s.lr
+  if o.validate then validate(self, record) end
   self.bar:done { loss = record.loss, acc = record.acc, val = record.val }
-  s.seconds = s.seconds + C.ea_clock() - self.epoch_start
+  count_seconds(self)
   record.seconds = s.seconds
   s.history[#s.history + 1] = record
   s.epoch, s.batch, s.loss, s.right = s.epoch + 1, 0, 0, 0
   if o.run then o.run:log { [o.label] = record } end
-  save(self)
   if o.on_epoch then o.on_epoch(record) end
-end
-
---- The weights of the best epoch back into the network.
-local function take_best(self)
-  if self.kept then
-    for i, item in ipairs(best_tensors(self)) do item.tensor:copy(self.kept[i]) end
-  elseif self.opts.run and self.opts.validate then
-    checkpoint.load(path_of(self, "best"), best_tensors(self))
-  end
-  self.net:eval()
+  save(self)
+  if C.ea_interrupt_pending() ~= 0 then interrupt(self) end
 end
 
 local function train(self)
   restore(self)
   while self.state.epoch <= self.opts.epochs do
-    self.epoch_start = C.ea_clock()
     train_epoch(self)
     finish_epoch(self)
   end
-  take_best(self)
+  if self.best and self.state.best then copy_all(self.net:state_dict(), self.best) end
+  self.net:eval()
+end
+
+local function check_options(o, split)
+  local function whole(name, least)
+    local value = o[name]
+    if type(value) ~= "number" or value % 1 ~= 0 or value < least then
+      F.raise("fit: %s must be a whole number of at least %d, got %s", name, least, tostring(value))
+    end
+  end
+  whole("epochs", 0)
+  whole("batch", 1)
+  if o.batch > split.count then
+    F.raise("fit: a batch of %d does not fit into a split of %d images", o.batch, split.count)
+  end
+end
+
+local function describe_failure(message)
+  return type(message) == "string" and message or debug.traceback(tostring(message))
 end
 
 --- Trains `net` on `split`; see the top of this file. Returns { history = list of epoch records,
 -- best = validation accuracy, best_epoch =, seconds =, steps =, peak = bytes planned }.
 local function fit(net, split, opts)
   local o = F.options(opts, defaults, "fit")
+  check_options(o, split)
   o.optimizer = o.optimizer or require("edgeai.optim").sgd(net, { lr = 0.1, momentum = 0.9 })
-  local self = setmetatable({ net = net, opts = o, saved_at = C.ea_clock() }, session)
-  self.state = { epoch = 1, batch = 0, step = 0, loss = 0, right = 0, seconds = 0, history = {} }
-  self.loader = split:loader { batch = o.batch, shuffle = true, drop_last = true, seed = o.seed,
+  local loader = split:loader { batch = o.batch, shuffle = true, drop_last = true, seed = o.seed,
     augment = o.augment, dtype = o.precision }
-  if self.loader.batches == 0 then
-    F.raise("fit: a batch of %d does not fit into a split of %d images", o.batch, split.count)
-  end
-  make_graph(self)
-  if o.run then
-    o.run:note(("%s: a step's memory will be %.1f MB"):format(o.label, self.graph.peak / 1e6))
-  end
+  local now = C.ea_clock()
+  local self = setmetatable({ net = net, opts = o, loader = loader, saved_at = now,
+    counted_at = now, best = o.validate and net:snapshot() }, session)
+  self.state = { epoch = 1, batch = 0, step = 0, loss = 0, right = 0, seconds = 0, history = {},
+    batches = loader.batches, seed = o.seed }
   C.ea_interrupt_defer(1)
-  local ok, message = xpcall(train, function(m)
-    return type(m) == "string" and m or debug.traceback(tostring(m))
-  end, self)
+  local ok, message = xpcall(function()
+    make_graph(self)
+    if o.run then
+      o.run:note(("%s: a step's memory will be %.1f MB"):format(o.label, self.graph.peak / 1e6))
+    end
+    train(self)
+  end, describe_failure)
   C.ea_interrupt_defer(0)
-  local peak = self.graph.peak
-  self.loader:close()
-  self.graph:free()
-  if not ok then error(message, 0) end
+  local peak = self.graph and self.graph.peak
+  loader:close()
+  if self.graph then self.graph:free() end
+  for _, item in ipairs(self.best or {}) do item.tensor:drop() end
+  if not ok then
+    if self.bar then self.bar:stop() end
+    error(message, 0)
+  end
   local s = self.state
   return { history = s.history, best = s.best, best_epoch = s.best_epoch, seconds = s.seconds,
     steps = s.step, peak = peak }
