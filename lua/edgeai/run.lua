@@ -162,6 +162,17 @@ local function new_folder(name)
   return base .. "/" .. folder
 end
 
+-- What a killed process left of files it was writing: ".NAME.PID-K.tmp" (core/base/file.c).
+local function remove_leftovers(folder)
+  local out = ffi.new("char *[1]")
+  F.check(F.C.ea_list_folder(folder, out))
+  local names = ffi.string(out[0])
+  F.C.ea_buffer_free(out[0])
+  for name in names:gmatch("[^\n]+") do
+    if name:find("^%..+%.%d+%-%d+%.tmp$") then os.remove(folder .. "/" .. name) end
+  end
+end
+
 local function to_json(value) return json.encode(value, { pretty = true, sort = true }) .. "\n" end
 
 --- Opens a run folder. name: of the experiment (default: the script's); cfg: what ea.config gave.
@@ -175,6 +186,7 @@ function run.open(name, cfg)
   local self = setmetatable({ name = name, dir = resumed or new_folder(name),
     resumed = resumed ~= nil, columns = {}, known = {} }, object)
   session.run = self.dir
+  if resumed then remove_leftovers(self.dir) end
   local flat = require("edgeai.config").flat(cfg)
   write_file(self:path("config.json"), to_json(next(flat) and flat or { name = name }))
   write_file(self:path("env.json"), to_json(run.environment(cfg)))

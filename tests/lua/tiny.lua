@@ -1,0 +1,61 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- tiny.lua - for specs: generated pictures that a network of a few filters tells apart in seconds.
+
+local new_split = require "edgeai.data.split"
+
+local tiny = {}
+
+-- Stripes across, stripes along, a chequered board, plain grey.
+local textures = {
+  function(i) return i % 4 < 2 and 160 or 96 end,
+  function(_, j) return j % 4 < 2 and 160 or 96 end,
+  function(i, j) return (i % 4 < 2) ~= (j % 4 < 2) and 160 or 96 end,
+  function() return 128 end,
+}
+
+--- A split of `count` pictures {side, side, 1} in 4 classes, shifted and noisy; `seed` says which.
+function tiny.split(count, seed, side)
+  side = side or 12
+  local random = ea.rng("tiny", { seed = seed })
+  local noise = random:normal({ count, side, side }, 0, 30)
+  local shift = random:uniform({ count, 2 }, 0, 4)
+  local images, labels = ea.empty({ count, side, side, 1 }, "u8"), ea.empty({ count }, "i32")
+  local F = require "edgeai.ffi"
+  local to, from, label, offset = F.data(images), F.data(noise), F.data(labels), F.data(shift)
+  for n = 0, count - 1 do
+    label[n] = n % 4 + 1
+    for i = 0, side - 1 do
+      for j = 0, side - 1 do
+        local at = (n * side + i) * side + j
+        local v = textures[label[n]](math.floor(i + offset[2 * n]),
+          math.floor(j + offset[2 * n + 1])) + from[at]
+        to[at] = math.max(0, math.min(255, v))
+      end
+    end
+  end
+  return new_split({ name = "tiny", mean = { 0.5 }, std = { 0.25 }, classes = 4,
+    names = { "across", "along", "chequered", "plain" } }, "train", images, labels)
+end
+
+--- conv, batch norm, ReLU, dropout, pool, linear: some 700 parameters.
+function tiny.net(dropout)
+  return ea.nn.sequential {
+    { "conv1", ea.nn.conv2d { 1, 8 } }, { "bn1", ea.nn.batch_norm { 8 } }, ea.nn.relu {},
+    { "drop", ea.nn.dropout { dropout or 0 } },
+    { "conv2", ea.nn.conv2d { 8, 8 } }, { "bn2", ea.nn.batch_norm { 8 } }, ea.nn.relu {},
+    { "pool", ea.nn.global_avg_pool {} }, { "fc", ea.nn.linear { 8, 4 } },
+  }
+end
+
+--- One hash over all tensors of a list of { name =, tensor = }.
+function tiny.hash(...)
+  local parts = {}
+  for _, list in ipairs { ... } do
+    for _, item in ipairs(list) do
+      parts[#parts + 1] = item.name .. "=" .. tostring(item.tensor:hash())
+    end
+  end
+  return table.concat(parts, " ")
+end
+
+return tiny
