@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
 -- Accuracy of a trained network on a data set: any network that ea.nn.load understands, also a bare
 -- PyTorch state dict of a WRN or CIFAR ResNet.
 --   edgeai run experiments/evaluate.lua --set model=FILE.safetensors --set data=cifar10

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
 -- A Network of Neural Networks from one command: a teacher's last filters fall into communities,
 -- each is distilled into a small student of its own, and the students meet only in one last layer.
 -- (Bhardwaj, Lin, Sartor, Marculescu 2019; Table I of EdgeAI, arXiv 1910.10356.)

@@ -9,8 +9,8 @@
 --
 -- mflop counts 2 per multiply-add of convolutions and linear layers. weight_bytes_int8 is one byte
 -- per parameter. A student sends its pooled vector once, as f32. split_bytes_per_inference is what
--- one device receives when the teacher's convolutions are split over as many devices by output channels
--- instead: every convolution's output, gathered after each layer, less its own share.
+-- one device receives when the teacher's convolutions are split over as many devices by output
+-- channels instead: every convolution's output, gathered after each layer, less its own share.
 
 
 local function row(net, shape)

@@ -5,8 +5,8 @@
 -- A Network of Neural Networks (Bhardwaj et al. 2019, arXiv 1907.11804): one student per part of
 -- the teacher's filters. Each is a trunk (a WRN without its head; `arch` are its options), a bridge
 -- (1x1 convolution to as many channels as its part has filters, batch norm, ReLU) and an average
--- pool: a vector of its part's activations. Students share nothing; their vectors, one after the other, go
--- through one last linear layer. parts: the parts' sizes, or lists of filters.
+-- pool: a vector of its part's activations. Students share nothing; their vectors, one after the
+-- other, go through one last linear layer. parts: the parts' sizes, or lists of filters.
 --
 -- net(x) -> logits; net:vectors(x) -> {n, filters of all parts}, logits. net.students[i] is the
 -- i-th student alone: image -> its vector. net.part_sizes[i] is its number of filters.
