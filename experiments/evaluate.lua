@@ -5,12 +5,11 @@
 local ea = require "edgeai"
 
 local cfg = ea.config {
-  model = { type = "string", help = "FILE.safetensors or zoo:NAME" },
+  model = { type = "string", required = true, help = "FILE.safetensors or zoo:NAME" },
   data = { "cifar10", "data set, or the path of a folder of images per class" },
   split = { default = "test", choices = { "train", "val", "test" }, help = "which images" },
   batch = 256,
 }
-if not cfg.model then error("which network? give --set model=FILE.safetensors or zoo:NAME", 0) end
 
 local net = ea.zoo.load(cfg.model)
 net:set_precision(cfg.precision)

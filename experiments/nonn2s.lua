@@ -16,22 +16,26 @@ local cfg = ea.config {
       student_net = { depth = 34, widths = { 16, 20, 36, 56 } } } },
   data = { "fashion-mnist", "data set, or the path of a folder of images per class" },
   students = { 2, "how many students (devices)" },
-  batch = 128, val = { 0.1, "share of the training images held out to choose by" },
-  augment = { crop_pad = 0,
+  batch = { 128, "images in a step" }, val = { 0.1, "share of images held out to choose by" },
+  augment = { crop_pad = { 0, "random crops behind so many pixels of padding" },
     flip = { default = "alternating", choices = { "alternating", "random", "none" } } },
   teacher = { type = "string", help = "trained teacher: FILE.safetensors or zoo:NAME" },
   teacher_net = { depth = 10, widths = { { 16, 24, 48, 96 }, "channels of stem and groups" } },
-  train = { epochs = 5, lr = 0.2, weight_decay = 5e-4 },
+  train = { epochs = 5, lr = { 0.2, "largest learning rate of the cycle" }, weight_decay = 5e-4 },
   student_net = { depth = 10, widths = { { 16, 16, 24, 48 }, "the same of a student" } },
-  distil = { epochs = 4, lr = 0.2, weight_decay = 5e-4, alpha = 0.9, temperature = 4, beta = 100,
-    normalise = { default = "part", choices = { "part", "whole" } } },
-  fan = { top_k = 50, percentile = 99,
+  distil = { epochs = 4, lr = 0.2, weight_decay = 5e-4, temperature = 4,
+    alpha = { 0.9, "weight of the teacher's answers; 1 - alpha: of the labels" },
+    beta = { 100, "weight of the activation transfer" },
+    normalise = { default = "part", choices = { "part", "whole" }, help = "norms over" } },
+  fan = { top_k = { 50, "filters of an image that count" },
+    percentile = { 99, "edges below it are dropped" },
     rule = { default = "hub", choices = { "hub", "coactivation", "similarity" } } },
-  partition = { resolution = 1 / 0.7, tries = 10,
-    unused = { default = "share", choices = { "drop", "share", "largest" } } },
+  partition = { resolution = { 1 / 0.7, "of Louvain" }, tries = { 10, "seeds of Louvain" },
+    unused = { default = "share", choices = { "drop", "share", "largest" },
+      help = "filters in no community" } },
 }
-local run = ea.run.open("nonn2s", cfg)
 local d = ea.data.load(cfg.data, { val = cfg.val, seed = cfg.seed })
+local run = ea.run.open("nonn2s", cfg) -- only now: a mistyped data set leaves no folder
 
 local function train(net, label, o, objective)
   net:set_precision(cfg.precision)

@@ -43,6 +43,7 @@ local function record(handle, fn, specs)
   local inputs = {}
   for i, spec in ipairs(specs) do inputs[i] = add_input(handle, spec) end
   local outputs = { fn(unpack(inputs)) }
+  if #outputs == 0 then F.raise("capture: the function returned no tensor") end
   local list = ffi.new("ea_ref[?]", math.max(#outputs, 1))
   for i, t in ipairs(outputs) do
     list[i - 1] = F.need_tensor(t, "capture: result " .. i .. " of the function")
@@ -55,6 +56,13 @@ end
 
 --- See the top of this file.
 local function capture(fn, specs)
+  if type(fn) ~= "function" and not (getmetatable(fn) or {}).__call then
+    F.raise("capture: expected a function of tensors, got a %s", type(fn))
+  end
+  if type(specs or {}) ~= "table" or F.is_tensor(specs) then
+    F.raise("capture: expected a list of inputs, each { size = {...} } or a tensor, got a %s",
+      type(specs))
+  end
   local slot = ffi.new("ea_graph *[1]")
   F.check(C.ea_graph_begin(slot))
   local handle = ffi.gc(slot[0], C.ea_graph_free)

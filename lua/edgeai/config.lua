@@ -13,8 +13,9 @@
 --   cfg.train.lr                                                            -- a plain table
 --
 -- A declaration is a value (number, boolean, string), a pair { value, "help" }, a description
--- { default =, type =, choices =, help = }, or a group: a table of declarations by name. The type
--- is the default's: "number", "boolean", "string" or "list"; "integer" has to be asked for.
+-- { default =, type =, choices =, help =, required = true }, or a group: a table of declarations by
+-- name. The type is the default's: "number", "boolean", "string" or "list"; "integer" has to be
+-- asked for.
 --
 -- Values come, later ones winning, from: the defaults; the default preset; the run that is resumed;
 -- the preset asked for by `--set preset=NAME`; `--set key=value` (`--set train.lr=0.05`, lists as
@@ -22,9 +23,10 @@
 --
 -- `seed` (1) and `precision` ("f32"; "auto": bf16 where the processor has it) exist in every
 -- script; ea.config sets ea.seed(cfg.seed).
--- `edgeai run SCRIPT --help` prints all this and ends. Errors: unknown keys (with the nearest known
--- one), values of another type, presets that do not exist: raised at the script's line, or, if they
--- came from the command line, wrong usage (exit code 2).
+-- `edgeai run SCRIPT --help` prints the comment at the script's top and all this, and ends. Errors:
+-- unknown keys (with the nearest known one), values of another type, presets that do not exist:
+-- raised at the script's line, or, if they came from the command line, or a required one did not,
+-- wrong usage (exit code 2).
 
 local F = require "edgeai.ffi"
 local session = require "edgeai.session"
@@ -45,7 +47,8 @@ local function describe(key, declared)
     kind = type(declared[1])
     return { default = declared[1], type = kind == "table" and "list" or kind, help = declared[2] }
   end
-  local option = { default = declared.default, choices = declared.choices, help = declared.help }
+  local option = { default = declared.default, choices = declared.choices, help = declared.help,
+    required = declared.required }
   kind = type(option.default)
   option.type = declared.type or (kind == "table" and "list" or kind)
   return option
@@ -151,19 +154,49 @@ end
 
 local function word_of(value)
   if value == nil then return "none" end
+  if type(value) == "number" then return ("%.10g"):format(value) end
   if type(value) ~= "table" then return value == "" and '""' or tostring(value) end
   local words = {}
   for i, item in ipairs(value) do words[i] = tostring(item) end
   return table.concat(words, ",")
 end
 
+-- The comment at the top of the script, without licence lines: what it says of itself.
+local function opening_comment(path)
+  local lines, file = {}, io.open(path)
+  for line in file and file:lines() or function() end do
+    local words = line:match("^%-%- ?(.*)$")
+    if not words and not line:find("^#!") then break end
+    if words and not words:find("^SPDX%-") then lines[#lines + 1] = words end
+  end
+  if file then file:close() end
+  return lines
+end
+
+-- Words in lines of at most 100 columns, the first behind `head`, the others below it.
+local function wrap(head, words)
+  local lines = { head }
+  for _, word in ipairs(words) do
+    local last = lines[#lines]
+    if #last + #word + 1 > 100 and last:find("%S", #head) then
+      lines[#lines + 1] = (" "):rep(#head) .. " " .. word
+    else
+      lines[#lines] = last .. " " .. word
+    end
+  end
+  return (table.concat(lines, "\n"):gsub("%s+$", ""))
+end
+
 local function help_text(options, order, presets)
   local script = session.script or "SCRIPT"
-  local lines = { ("Usage: edgeai run %s [--set KEY=VALUE]..."):format(script), "",
-    "Options of this script, with their defaults:" }
+  local lines = { ("Usage: edgeai run %s [--set KEY=VALUE]..."):format(script), "" }
+  for _, line in ipairs(opening_comment(script)) do lines[#lines + 1] = line end
+  if #lines > 2 then lines[#lines + 1] = "" end
+  lines[#lines + 1] = "Options of this script, with their defaults:"
   for _, key in ipairs(order) do
     local option = options[key]
     local what = option.help or ""
+    if option.required then what = what .. (what == "" and "" or "; ") .. "must be given" end
     if option.choices then
       local names = {}
       for i, choice in ipairs(option.choices) do names[i] = tostring(choice) end
@@ -180,7 +213,7 @@ local function help_text(options, order, presets)
       for _, key in ipairs(text.keys(values)) do
         words[#words + 1] = key .. "=" .. word_of(values[key])
       end
-      lines[#lines + 1] = (("  %-14s %s"):format(name, table.concat(words, " ")):gsub("%s+$", ""))
+      lines[#lines + 1] = wrap(("  %-9s"):format(name), words)
     end
   end
   lines[#lines + 1] = "\n`edgeai run --help` lists the options of every script."
@@ -272,6 +305,12 @@ function config.resolve(declarations)
   for key, value in pairs(given) do values[key] = value end
   if values.precision == "auto" then -- settled here, so that a resumed run keeps it
     values.precision = F.C.ea_cpu_has_bf16() ~= 0 and "bf16" or "f32"
+  end
+  for _, key in ipairs(order) do
+    if options[key].required and values[key] == nil then
+      fail(true, "`%s` must be given, by --set %s=...%s", key, key,
+        options[key].help and ": " .. options[key].help or "")
+    end
   end
   local cfg = nest(values)
   if type(cfg.seed) == "number" then require("edgeai").seed(cfg.seed) end

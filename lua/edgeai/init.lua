@@ -27,6 +27,9 @@ ea.is_tensor = F.is_tensor
 
 --- Sets how many threads the core uses (1 at the start); returns the number.
 function ea.threads(n)
+  if n ~= nil and (type(n) ~= "number" or n % 1 ~= 0) then
+    F.raise("threads: expected a whole number, got %s", tostring(n))
+  end
   if n then F.check(F.C.ea_set_threads(n)) end
   return F.C.ea_threads()
 end
@@ -52,10 +55,9 @@ function ea.eigh(a)
 end
 
 -- Modules by name; those whose file is named otherwise are listed.
-local files = { graph = "community", capture = "capture" }
+local files = { graph = "community" }
 local modules = { "nn", "data", "train", "nonn", "distill", "optim", "schedule", "io", "image",
-  "json", "graph", "capture", "config", "run", "plot", "draw", "progress", "table", "zoo",
-  "metrics" }
+  "json", "graph", "capture", "config", "run", "plot", "draw", "progress", "table", "zoo" }
 local is_module = {}
 for _, name in ipairs(modules) do is_module[name] = true end
 

@@ -58,7 +58,7 @@ local function head(o)
       names, widest = names + 1, math.max(widest, #item.name)
     end
   end
-  local columns = math.max(1, math.floor((o.width - 140) / (widest * G.glyph + 60)))
+  local columns = math.max(1, math.floor((o.width - 170) / (widest * G.glyph + 60)))
   local rows = math.ceil(names / columns)
   local above = 1 + rows * 1.35
   return table.concat {

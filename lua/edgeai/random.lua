@@ -78,8 +78,19 @@ function random.set_rng_state(state)
   default().index = state.index
 end
 
-function random.rand(size, dtype) return default():uniform(size, 0, 1, dtype) end
-function random.randn(size, dtype) return default():normal(size, 0, 1, dtype) end
+local function need_sizes(size, where)
+  if type(size) == "table" then return end
+  F.raise("%s: expected a list of sizes, as in ea.%s{2, 3}, got a %s", where, where, type(size))
+end
+
+function random.rand(size, dtype)
+  need_sizes(size, "rand")
+  return default():uniform(size, 0, 1, dtype)
+end
+function random.randn(size, dtype)
+  need_sizes(size, "randn")
+  return default():normal(size, 0, 1, dtype)
+end
 function random.randperm(n) return default():permutation(n) end
 
 return random

@@ -17,7 +17,7 @@ local methods = {} -- t:name(...)
 
 local function new(size, dtype, where)
   if type(size) ~= "table" then
-    F.raise("%s: expected a list of sizes, got a %s", where, type(size))
+    F.raise("%s: expected a list of sizes, as in ea.%s{2, 3}, got a %s", where, where, type(size))
   end
   local sizes, n = F.sizes(size)
   local out = F.out()
@@ -28,14 +28,23 @@ end
 --- ea.empty{2, 3} or ea.empty({2, 3}, "bf16"): uninitialised.
 function tensor.empty(size, dtype) return new(size, dtype, "empty") end
 
---- ea.full({2, 3}, 0.5 [, dtype])
-function tensor.full(size, value, dtype)
-  local t = new(size, dtype, "full")
+local function need_number(value, where)
+  if type(value) ~= "number" then
+    F.raise("%s: expected a number, got a %s", where, type(value))
+  end
+end
+
+local function filled(size, value, dtype, where)
+  need_number(value, where)
+  local t = new(size, dtype, where)
   F.check(C.ea_tensor_fill(t, value))
   return t
 end
-function tensor.zeros(size, dtype) return tensor.full(size, 0, dtype) end
-function tensor.ones(size, dtype) return tensor.full(size, 1, dtype) end
+
+--- ea.full({2, 3}, 0.5 [, dtype])
+function tensor.full(size, value, dtype) return filled(size, value, dtype, "full") end
+function tensor.zeros(size, dtype) return filled(size, 0, dtype, "zeros") end
+function tensor.ones(size, dtype) return filled(size, 1, dtype, "ones") end
 
 --- Identity matrix {n, n}.
 function tensor.eye(n, dtype)
@@ -48,6 +57,8 @@ end
 function tensor.arange(first, last, step, dtype)
   if last == nil then first, last = 1, first end
   step = step or 1
+  for _, x in ipairs { first, last, step } do need_number(x, "arange") end
+  if step == 0 then F.raise("arange: the step must not be 0") end
   local n = math.max(0, math.floor((last - first) / step + 1e-9) + 1)
   local t = new({ n }, dtype, "arange")
   for i = 1, n do t:set(i, first + (i - 1) * step) end
@@ -148,7 +159,7 @@ end
 function methods.set(t, ...)
   local n = select("#", ...)
   local value = (select(n, ...))
-  if type(value) ~= "number" then F.raise("set: expected a number, got a %s", type(value)) end
+  need_number(value, "set")
   local index = { ... }
   fill_index(t, "set", unpack(index, 1, n - 1))
   F.check(C.ea_tensor_set(t, index_buffer, value))
@@ -218,6 +229,7 @@ function methods.copy(t, src)
   return t
 end
 function methods.fill(t, value)
+  need_number(value, "fill")
   F.check(C.ea_tensor_fill(t, value))
   return t
 end
@@ -406,11 +418,11 @@ local meta = {
     if type(key) ~= "number" and type(key) ~= "table" then
       F.raise("a tensor has no field '%s' to set", tostring(key))
     end
+    if tracked(t) then F.raise("a tensor whose gradient is recorded cannot be changed in place") end
     if type(key) == "number" then
       if C.ea_tensor_ndim(t) == 1 and is_number(value) then return t:set(key, value) end
       key = { key }
     end
-    if tracked(t) then F.raise("a tensor whose gradient is recorded cannot be changed in place") end
     local part = index_by_table(t, key)
     if F.is_tensor(value) then part:copy(value) else part:fill(value) end
   end,

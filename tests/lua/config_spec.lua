@@ -33,6 +33,21 @@ describe("ea.config", function()
   end)
   teardown(function() program.remove(folder) end)
 
+  it("asks for what is required, and says what the script is", function()
+    program.write(folder .. "/r.lua", "#!/bin/edgeai\n-- SPDX-License-Identifier: MIT\n"
+      .. "-- Counts sheep.\nlocal cfg = ea.config {\n"
+      .. "  sheep = { type = \"number\", required = true, help = \"how many\" } }\n-- end\n"
+      .. "print(cfg.sheep)")
+    local code, out, err = program.run(folder, "run r.lua")
+    assert.equal(2, code)
+    assert.truthy(err:find("`sheep` must be given, by --set sheep=...: how many", 1, true), err)
+    assert.equal("3\n", select(2, program.run(folder, "run r.lua --set sheep=3")))
+    code, out = program.run(folder, "run r.lua --help")
+    assert.equal(0, code)
+    assert.truthy(out:find("\n\nCounts sheep.\n\nOptions", 1, true), out)
+    assert.truthy(out:find("how many; must be given", 1, true), out)
+  end)
+
   it("gives the defaults", function()
     assert.equal("quick\tfashion-mnist\ttrue\t3\t0.1\thub\tnil\t5\t16,32,64\t1\tf32\n", values())
   end)

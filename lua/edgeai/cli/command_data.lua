@@ -6,6 +6,7 @@ local text = require "edgeai.text"
 
 local command = {
   usage = "data list | fetch NAME... [--url URL] | verify NAME...",
+  brief = "data list|fetch|verify [NAME]...",
   summary = "list, download and check data sets",
   options = {
     { "--url", "URL", "fetch from here instead of the official address; the MD5 must be the same" },
@@ -57,6 +58,9 @@ function command.run(given, operands)
   if not action then options.fail(command, "data needs an action: list, fetch or verify") end
   if not actions[action] then
     options.fail(command, "unknown action %s%s", action, text.suggest(action, text.keys(actions)))
+  end
+  if action == "list" and #names > 0 then
+    options.fail(command, "data list takes no names; it lists all data sets")
   end
   if action ~= "list" and #names == 0 then
     options.fail(command, "data %s needs the name of a data set", action)

@@ -19,7 +19,8 @@ function command.run(given, operands)
   setup.globals()
   setup.paths(".")
   local code = operands[1]
-  local chunk = load("return " .. code, "=eval", "t")
+  -- Handed to a function and not returned, or a tail call would take the line from errors.
+  local chunk = load("return (...)(" .. code .. "\n)", "=eval", "t")
   local message
   if not chunk then chunk, message = load(code, "=eval", "t") end
   if not chunk then
@@ -27,7 +28,7 @@ function command.run(given, operands)
     return 1
   end
   require("edgeai.cli.host").catch_signals()
-  show.values(chunk())
+  show.values(chunk(function(...) return ... end))
   return 0
 end
 

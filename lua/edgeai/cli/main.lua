@@ -19,7 +19,7 @@ local function overview()
     "       edgeai            the same as edgeai repl", "", "Commands:" }
   for _, name in ipairs(order) do
     local command = load_command(name)
-    lines[#lines + 1] = ("  %-34s %s"):format(command.usage, command.summary)
+    lines[#lines + 1] = ("  %-34s %s"):format(command.brief or command.usage, command.summary)
   end
   lines[#lines + 1] = ""
   lines[#lines + 1] = "Options:"

@@ -3,6 +3,7 @@
 --
 -- A command is a table:
 --   usage    "run SCRIPT [options]"      summary  one line      help  more text (optional)
+--   brief    usage in the list of all commands, where it is too long for that (optional)
 --   options  list of { "--seed", "N", "text" }: name, name of its value (nil: a switch, "[X]": may
 --            be left out), help; also { ..., many = true } for one that may come again
 -- Every command knows --help.

@@ -8,7 +8,6 @@
 local F = require "edgeai.ffi"
 local place = require "edgeai.data.place"
 local shell = require "edgeai.data.shell"
-local text = require "edgeai.text"
 
 -- Exit statuses of curl that a user meets; see curl(1).
 local REASONS = {
@@ -109,8 +108,7 @@ end
 return function(source, given)
   local options = F.options(given or {}, { url = F.none, root = F.none }, "fetch")
   if not source.url then
-    F.raise("%s: is not downloaded; %s are", source.name,
-      text.list(require("edgeai.data").names(), "and"))
+    F.raise("%s: has no address to be downloaded from", source.name)
   end
   local dir, state = place.find(source, options.root)
   if state == "ready" then return dir end

@@ -67,6 +67,7 @@ end
 
 --- How to get the data: the command, and by hand.
 function place.remedy(source)
+  if not source.url then return "put the right files there" end
   return ("`edgeai data fetch %s` gets it again"):format(source.name)
 end
 
@@ -75,10 +76,11 @@ function place.missing(source, root)
   local files = {}
   for _, file in ipairs(source.files) do files[#files + 1] = file.name end
   local home = root or place.home()
-  local sentence = ("%s: there is no %s/%s in %s; `edgeai data fetch %s` downloads it (%d MB), or "
-    .. "put the files %s into %s/%s, from %s"):format(source.name, source.folder, files[1],
-    text.list(place.roots(root)), source.name, source.megabytes, text.list(files, "and"), home,
-    source.folder, source.url)
+  local fetch = source.url and ("`edgeai data fetch %s` downloads it%s, or "):format(source.name,
+    source.megabytes and (" (%d MB)"):format(source.megabytes) or "") or ""
+  local sentence = ("%s: there is no %s/%s in %s; %sput the files %s into %s/%s%s"):format(
+    source.name, source.folder, files[1], text.list(place.roots(root)), fetch,
+    text.list(files, "and"), home, source.folder, source.url and ", from " .. source.url or "")
   if source.debian then
     sentence = sentence .. (", or install Debian's package %s"):format(source.debian)
   end

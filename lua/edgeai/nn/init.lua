@@ -5,7 +5,7 @@
 --              relu leaky_relu relu6 sigmoid tanh gelu silu softplus
 --              max_pool avg_pool global_avg_pool global_max_pool
 -- Containers   sequential residual parallel
--- Networks     wrn resnet vgg mobilenet_v2 lenet5 mlp; ea.nn.register(name, build) adds one
+-- Networks     wrn resnet vgg mobilenet_v2 lenet5 mlp nonn; ea.nn.register(name, build) adds one
 -- Files        ea.nn.load(path), ea.nn.from_state(path)
 -- Every layer's constructor and methods are described in its own file; what all have, in
 -- module.lua, state.lua and inspect.lua. Inputs of image networks are {n, h, w, c}.

@@ -50,7 +50,7 @@ local function training(path, results)
     end
   end
   if #loss == 0 then return nil, "nothing was trained" end
-  return plot.panels(path, { title = "Training", columns = 2, width = 1200, height = 480,
+  return plot.panels(path, { title = "Training", columns = 2, width = 1400, height = 500,
     { kind = "lines", title = "Loss", x = "epoch", y = "loss (each its own objective)",
       series = loss, log_y = true },
     { kind = "lines", title = "Accuracy", x = "epoch", y = "accuracy [%]", series = accuracy } })
