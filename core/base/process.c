@@ -24,7 +24,7 @@ int ea_signal_install(void) {
   sigemptyset(&action.sa_mask);
   if (sigaction(SIGINT, &action, NULL) || sigaction(SIGTERM, &action, NULL))
     return ea_fail(EA_ERR_IO, "cannot install the signal handlers");
-  signal(SIGXFSZ, SIG_IGN); /* a write beyond `ulimit -f` is an error with a sentence, not the end */
+  signal(SIGXFSZ, SIG_IGN); /* a write beyond `ulimit -f` is an error, not the end */
   return EA_OK;
 }
 
