@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
--- Training that is killed, stopped or runs out of disk: it goes on to the same bytes, or says in one
--- sentence why it cannot. Everything runs through the real program, as a user would.
+-- Training that is killed, stopped or runs out of disk: it goes on to the same bytes, or says in
+-- one sentence why it cannot. Everything runs through the real program, as a user would.
 
 local json = require "edgeai.json"
 local program = require "program"
