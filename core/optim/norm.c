@@ -6,7 +6,7 @@
 
 #include "optim.h"
 
-enum { NORM_LANES = 16 };
+enum { NORM_LANES = 16, NORM_CHUNKS = 256 };
 
 typedef struct norm {
   const float *x;
@@ -28,14 +28,13 @@ static void norm_range(void *arg, int64_t begin, int64_t end) {
 int ea_norm(const ea_tensor *t, double *out) {
   EA_TRY(ea_optim_check("norm", "t", t, EA_F32, -1));
   if (!out) return ea_fail(EA_ERR_ARG, "norm: out is missing");
-  const int64_t n = ea_tensor_count(t), chunks = (n + EA_CHUNK - 1) / EA_CHUNK;
-  double sum = 0;
-  if (chunks > 0) {
-    norm s = {ea_f32(t), ea_alloc((size_t)chunks * sizeof(double))};
-    if (!s.part) return EA_ERR_MEMORY;
-    ea_parallel_range(n, EA_CHUNK, norm_range, &s);
-    for (int64_t c = 0; c < chunks; c++) sum += s.part[c];
-    ea_free(s.part);
+  const int64_t n = ea_tensor_count(t), most = (int64_t)NORM_CHUNKS * EA_CHUNK;
+  double part[NORM_CHUNKS], sum = 0;
+  for (int64_t at = 0; at < n; at += most) { /* training asks every step: nothing is allocated */
+    const int64_t count = EA_MIN(n - at, most);
+    norm s = {ea_f32(t) + at, part};
+    ea_parallel_range(count, EA_CHUNK, norm_range, &s);
+    for (int64_t c = 0; c * EA_CHUNK < count; c++) sum += part[c];
   }
   *out = sqrt(sum);
   return EA_OK;

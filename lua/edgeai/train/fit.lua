@@ -19,6 +19,7 @@
 local F = require "edgeai.ffi"
 local capture = require "edgeai.capture"
 local checkpoint = require "edgeai.train.checkpoint"
+local Module = require "edgeai.nn.module"
 local evaluate = require "edgeai.train.evaluate"
 local grad = require "edgeai.grad"
 local nonfinite = require "edgeai.train.nonfinite"
@@ -262,15 +263,32 @@ local function train(self)
   self.net:eval()
 end
 
-local function check_options(o, split)
-  local function whole(name, least)
-    local value = o[name]
-    if type(value) ~= "number" or value % 1 ~= 0 or value < least then
-      F.raise("fit: %s must be a whole number of at least %d, got %s", name, least, tostring(value))
+local function is_callable(x)
+  return type(x) == "function" or type(x) == "table" and (getmetatable(x) or {}).__call ~= nil
+end
+
+local function check_options(net, split, o)
+  local function need(fits, name, what)
+    if fits then return end
+    F.raise("fit: %s must be %s, got %s", name, what, tostring(o[name]))
+  end
+  local function is_number(name, least) return type(o[name]) == "number" and o[name] >= least end
+  if not Module.is(net) then F.raise("fit: expected a network first, got a %s", type(net)) end
+  for name, part in pairs { split = split, validate = o.validate } do
+    if type(part) ~= "table" or not part.loader then
+      F.raise("fit: expected a split of ea.data.load as %s, got a %s", name, type(part))
     end
   end
-  whole("epochs", 0)
-  whole("batch", 1)
+  need(is_number("epochs", 0) and o.epochs % 1 == 0, "epochs", "a whole number of at least 0")
+  need(is_number("batch", 1) and o.batch % 1 == 0, "batch", "a whole number of at least 1")
+  need(is_number("clip", 0), "clip", "a norm, 0 for none")
+  need(is_number("smoothing", 0) and o.smoothing < 1, "smoothing", "in [0, 1)")
+  need(is_number("save_every", 0), "save_every", "a number of seconds")
+  for _, name in ipairs { "schedule", "objective", "on_epoch" } do
+    need(o[name] == nil or is_callable(o[name]), name, "a function")
+  end
+  need(o.optimizer == nil or type(o.optimizer) == "table" and o.optimizer.counters, "optimizer",
+    "one of ea.optim")
   if o.batch > split.count then
     F.raise("fit: a batch of %d does not fit into a split of %d images", o.batch, split.count)
   end
@@ -284,7 +302,7 @@ end
 -- best = validation accuracy, best_epoch =, seconds =, steps =, peak = bytes planned }.
 local function fit(net, split, opts)
   local o = F.options(opts, defaults, "fit")
-  check_options(o, split)
+  check_options(net, split, o)
   o.optimizer = o.optimizer or require("edgeai.optim").sgd(net, { lr = 0.1, momentum = 0.9 })
   local loader = split:loader { batch = o.batch, shuffle = true, drop_last = true, seed = o.seed,
     augment = o.augment, dtype = o.precision }
