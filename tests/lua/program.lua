@@ -38,14 +38,20 @@ function program.read(path)
 end
 
 --- Runs `edgeai ARGUMENTS` (shell words) in `folder`: exit code, standard output, standard error.
--- `before` is put in front of the command, e.g. "EDGEAI_DATA=/nowhere".
-function program.run(folder, arguments, before)
-  local out, err = os.tmpname(), os.tmpname()
-  local code = capture(("cd '%s' && %s '%s' %s >%s 2>%s </dev/null; echo $?"):format(folder,
-    before or "", program.path, arguments, out, err))
+-- `before` is put in front of the command, e.g. "EDGEAI_DATA=/nowhere"; `input` is a text for its
+-- standard input.
+function program.run(folder, arguments, before, input)
+  local out, err, from = os.tmpname(), os.tmpname(), "/dev/null"
+  if input then
+    from = os.tmpname()
+    program.write(from, input)
+  end
+  local code = capture(("cd '%s' && %s '%s' %s >%s 2>%s <%s; echo $?"):format(folder,
+    before or "", program.path, arguments, out, err, from))
   local output, errors = program.read(out), program.read(err)
   os.remove(out)
   os.remove(err)
+  if input then os.remove(from) end
   return tonumber(code), output, errors
 end
 

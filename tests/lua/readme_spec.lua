@@ -1,0 +1,336 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- README.md is true: its Lua runs, its commands run and print what it says, its tables list what
+-- exists, its files are there. The data set of its examples is a small one made here.
+
+local F = require "edgeai.ffi"
+local json = require "edgeai.json"
+local program = require "program"
+
+local readme = assert(program.read(program.root .. "/README.md"), "run from the repository's top")
+
+-- ---- reading it --------------------------------------------------------------------------------
+
+--- The texts of all ```kind blocks.
+local function blocks(kind)
+  local list = {}
+  for text in readme:gmatch("\n```" .. kind .. "\n(.-)\n```") do list[#list + 1] = text .. "\n" end
+  assert(#list > 0, "no block of " .. kind)
+  return list
+end
+
+local function cells(line)
+  local list = {}
+  for cell in line:gsub("\\|", "\0"):gmatch("|([^|]*)") do
+    list[#list + 1] = cell:gsub("%z", "|"):match("^%s*(.-)%s*$")
+  end
+  if list[#list] == "" and line:find("|%s*$") then list[#list] = nil end
+  return list
+end
+
+--- Rows (lists of cells) of the table whose header line starts so.
+local function rows(header)
+  local from = assert(readme:find("\n" .. header, 1, true), "no table " .. header)
+  local list = {}
+  for line in readme:sub(from + 1):gmatch("([^\n]*)\n") do
+    if line:sub(1, 1) ~= "|" then break end
+    list[#list + 1] = cells(line)
+  end
+  return { unpack(list, 3) }
+end
+
+local function quoted(text)
+  local names = {}
+  for name in text:gmatch("`([^`]+)`") do names[#names + 1] = name end
+  return names
+end
+
+local function sorted_keys(t)
+  local keys = {}
+  for key in pairs(t) do keys[#keys + 1] = key end
+  table.sort(keys)
+  return keys
+end
+
+local function sorted(list)
+  table.sort(list)
+  return list
+end
+
+-- ---- where it is tried -------------------------------------------------------------------------
+
+local folder
+
+local function idx(path, dims, bytes)
+  local head = { string.char(0, 0, 8, #dims) }
+  for _, n in ipairs(dims) do
+    head[#head + 1] = string.char(0, 0, math.floor(n / 256), n % 256)
+  end
+  program.write(path, table.concat(head) .. bytes)
+end
+
+--- A small set in the place of Fashion-MNIST: class k is grey of 20 k and noise.
+local function small_data(root)
+  F.check(F.C.ea_make_folder(root .. "/fashion-mnist"))
+  local stream = ea.rng("readme", { seed = 1 })
+  for part, n in pairs { train = 300, t10k = 60 } do
+    local grey, labels = {}, {}
+    for i = 1, n do
+      labels[i] = string.char(i % 10)
+      grey[i] = 20 * (i % 10)
+    end
+    local images = stream:uniform({ n, 28, 28 }, 0, 60)
+      + ea.tensor(grey):reshape(n, 1, 1)
+    local u8 = images:to("u8")
+    local name = ("%s/fashion-mnist/%s-"):format(root, part)
+    idx(name .. "images-idx3-ubyte.gz", { n, 28, 28 },
+      require("ffi").string(F.data(u8), n * 28 * 28))
+    idx(name .. "labels-idx1-ubyte.gz", { n }, table.concat(labels))
+  end
+end
+
+setup(function()
+  folder = program.folder()
+  for _, name in ipairs { "experiments", "tests" } do
+    os.execute(("ln -s '%s/%s' '%s/%s'"):format(program.root, name, folder, name))
+  end
+  small_data(folder .. "/data")
+end)
+teardown(function() program.remove(folder) end)
+
+local function run(arguments, input)
+  return program.run(folder, arguments, "EDGEAI_DATA=data", input)
+end
+
+-- ---- what runs ---------------------------------------------------------------------------------
+
+describe("README.md: Lua", function()
+  for i, text in ipairs(blocks("lua")) do
+    it(("block %d runs: %s"):format(i, text:match("[^\n]+")), function()
+      program.write(("%s/block%d.lua"):format(folder, i), text)
+      local code, out, err = run(("run block%d.lua --quiet"):format(i))
+      assert.equal(0, code, err)
+      if text:find("print(", 1, true) then assert.truthy(#out > 0) end
+    end)
+  end
+end)
+
+describe("README.md: command", function()
+  local makefile = program.read(program.root .. "/Makefile")
+
+  for _, text in ipairs(blocks("sh")) do
+    for line in text:gmatch("[^\n]+") do
+      local command, remark = line:match("^(.-)%s*#%s*(.*)$")
+      command, remark = command or line, remark or ""
+      local target, arguments = command:match("^make (%S+)$"), command:match("^build/edgeai (.*)$")
+      it(command, function()
+        assert.truthy(target or arguments, "neither make nor build/edgeai: " .. line)
+        if target then
+          return assert.truthy(makefile:find("\n" .. target .. ":", 1, true), "no such target")
+        end
+        if remark:find("^minutes") then return end
+        local set = arguments:match("^data verify (%S+)")
+        for _, known in ipairs(set and ea.data.list() or {}) do
+          if known.name == set and known.state ~= "ready" then
+            return pending(set .. " is not here")
+          end
+        end
+        local code, _, err = program.run(folder, arguments)
+        assert.equal(0, code, err)
+      end)
+    end
+  end
+
+  for _, text in ipairs(blocks("console")) do
+    for session in ("\n" .. text):gsub("\n%$ ", "\n\0"):gmatch("%z([^%z]+)") do
+      local arguments, shown = session:match("^build/edgeai ([^\n]*)\n(.*)$")
+      it("prints: " .. arguments, function()
+        local input, expected = {}, {}
+        for line in shown:gmatch("[^\n]+") do
+          local typed = line:match("^> (.*)$")
+          table.insert(typed and input or expected, typed or line)
+        end
+        local _, out, err = run(arguments, table.concat(input, "\n") .. "\n")
+        assert.equal(table.concat(expected, "\n") .. "\n", out .. err)
+      end)
+    end
+  end
+
+  it("table lists all commands and their options", function()
+    local names = {}
+    for _, row in ipairs(rows("| command | what it does |")) do
+      local name = row[1]:match("^`(%l+)")
+      names[name] = true
+      local code, help = run(name .. " --help")
+      assert.equal(0, code)
+      for option in row[2]:gmatch("%-%-[%l-]+") do
+        assert.truthy(help:find("\n  " .. option .. " ", 1, true), name .. " has no " .. option)
+      end
+      for option in help:gmatch("\n  (%-%-[%l-]+)") do
+        assert.truthy(option == "--help" or row[2]:find(option, 1, true),
+          ("%s %s is not mentioned"):format(name, option))
+      end
+    end
+    local _, overview = run("--help")
+    for name in overview:match("Commands:\n(.-)\n\n"):gmatch("%f[^\n%z]  (%l+)") do
+      assert.is_true(names[name], name .. " is not in the table")
+    end
+  end)
+end)
+
+-- ---- the main job ------------------------------------------------------------------------------
+
+describe("README.md: a run", function()
+  local tiny = "run experiments/nonn2s.lua --quiet --set teacher_net.widths=8,8,8,16 "
+    .. "--set student_net.widths=4,4,4,8 --set train.epochs=1 --set distil.epochs=1 "
+    .. "--set batch=64 --set precision=f32 --out "
+  local found
+
+  setup(function()
+    local code, _, err = run(tiny .. "one")
+    assert(code == 0, err)
+    found = json.decode(program.read(folder .. "/one/summary.json"))
+  end)
+
+  it("has the documented keys in summary.json", function()
+    local expected, got = {}, {}
+    for _, row in ipairs(rows("| key | unit | meaning |")) do
+      expected[quoted(row[1])[1]] = true
+    end
+    for key in pairs(found) do got[key:gsub("%[%d+%]", "[i]")] = true end
+    assert.same(sorted_keys(expected), sorted_keys(got))
+  end)
+
+  it("has the documented files", function()
+    local expected, got = {}, {}
+    for _, row in ipairs(rows("| file | what it holds |")) do
+      for _, name in ipairs(quoted(row[1])) do expected[name] = true end
+    end
+    if not program.read(folder .. "/one/training.png") then
+      return pending("no pictures were drawn: gnuplot is missing")
+    end
+    local pipe = io.popen(("ls '%s/one'"):format(folder))
+    for name in pipe:lines() do got[name] = true end
+    pipe:close()
+    assert.same(sorted_keys(expected), sorted_keys(got))
+  end)
+
+  it("gives the same bytes with another number of threads", function()
+    local code, _, err = run(tiny .. "three --threads 3")
+    assert.equal(0, code, err)
+    for _, name in ipairs { "teacher.safetensors", "nonn.safetensors" } do
+      assert.is_true(program.read(folder .. "/one/" .. name)
+        == program.read(folder .. "/three/" .. name), name)
+    end
+  end)
+
+  it("has the documented presets", function()
+    local _, help = run("run experiments/nonn2s.lua --help")
+    local defaults, presets = help:match("defaults:\n(.-)\n\nPresets[^\n]*\n(.-)\n\n")
+    local function options(text, into)
+      for key, value in text:gmatch("%s([%w_.]+)=(%S+)") do into[key] = value end
+      return into
+    end
+    for _, row in ipairs(rows("| preset | data | teacher | each")) do
+      local name = quoted(row[1])[1]
+      local lines = ("\n" .. presets .. "\n  x"):match("\n  " .. name .. "(.-)\n  %f[%w]")
+      local o = options(lines or "", options("\n" .. defaults, {}))
+      local function net(arch, job)
+        return ("WRN-%s {%s}, %s epochs"):format(o[arch .. ".depth"],
+          o[arch .. ".widths"]:gsub(",", ", "), o[job .. ".epochs"])
+      end
+      assert.same({ o.data, net("teacher_net", "train"), net("student_net", "distil"), "2" },
+        { row[2], row[3], row[4], o.students }, name)
+    end
+  end)
+end)
+
+-- ---- what exists -------------------------------------------------------------------------------
+
+describe("README.md: tables", function()
+  it("list all ops in their groups", function()
+    local groups, group = {}, nil
+    for line in program.read(program.root .. "/core/ops/ops.def"):gmatch("[^\n]+") do
+      local op = line:match("^EA_OP%(([%w_]+)%)")
+      if op then table.insert(groups[group], op) else group = line:match("^/%* (.-) %*/$") end
+      if group then groups[group] = groups[group] or {} end
+    end
+    local count = 0
+    for _, row in ipairs(rows("| group | ops |")) do
+      assert.same(groups[row[1]], quoted(row[2]), row[1])
+      count = count + #quoted(row[2])
+    end
+    assert.equal(F.C.ea_op_count(), count)
+  end)
+
+  it("give the architectures' parameters and MFLOP", function()
+    local named = {}
+    for _, row in ipairs(rows("| `ea.nn.` | parameters | MFLOP |")) do
+      local text = quoted(row[1])[1]
+      named[text:match("^[%w_]+")] = true
+      local net = assert(load("return ea.nn." .. text))()
+      assert.equal(row[2], require("edgeai.table").number(net:parameter_count()), text)
+      assert.equal(row[3], ("%.1f"):format(net:mflop()), text)
+    end
+    assert.same(ea.nn.architectures(), sorted_keys(named))
+  end)
+
+  it("list all layers", function()
+    local other = { Module = true, is_module = true, register = true, architectures = true,
+      build = true, load = true, from_state = true }
+    for _, name in ipairs(ea.nn.architectures()) do other[name] = true end
+    local expected, got = {}, {}
+    for name in pairs(ea.nn) do
+      if not other[name] then expected[name] = true end
+    end
+    for _, row in ipairs(rows("| layer | options |")) do
+      for _, name in ipairs(quoted(row[1])) do got[name] = true end
+    end
+    assert.same(sorted_keys(expected), sorted_keys(got))
+  end)
+
+  it("list optimisers, schedules, losses, communities, data sets", function()
+    local there = { optim = sorted_keys(ea.optim), schedule = sorted_keys(ea.schedule),
+      distill = sorted_keys(ea.distill), graph = sorted_keys(ea.graph),
+      data = sorted(ea.data.names()) }
+    local seen = 0
+    for _, row in ipairs(rows("| what | there are |")) do
+      local module = row[1]:match("`ea%.(%l+)")
+      assert.same(there[module], sorted(quoted(row[2])), module)
+      seen = seen + 1
+    end
+    assert.equal(5, seen)
+  end)
+
+  it("list the kinds of files", function()
+    for _, row in ipairs(rows("| file | read | written | holds |")) do
+      for _, extension in ipairs(quoted(row[1])) do
+        local path = folder .. "/nothing/x" .. extension
+        local ok, message = pcall(ea.io.load, path)
+        assert.is_false(ok)
+        assert.truthy(message:find("cannot read", 1, true), message)
+        ok, message = pcall(ea.io.save, path,
+          extension:find("[zs]") and {} or ea.zeros({ 1, 1, 1 }, "u8"))
+        assert.is_false(ok)
+        assert.equal(row[3] == "no", message:find("is only read", 1, true) ~= nil, message)
+      end
+    end
+  end)
+end)
+
+describe("README.md: files", function()
+  it("that it names are there", function()
+    local top = { core = true, lua = true, experiments = true, tests = true, docs = true,
+      LICENSE = true, LICENSES = true }
+    local seen = 0
+    local function check(path)
+      if not top[path:match("^[^/]+")] or path:find("%u%u%u%u", 1) and not path:find("LICENSE") then
+        return
+      end
+      seen = seen + 1
+      assert.is_true(F.C.ea_file_exists(program.root .. "/" .. path) > 0, path)
+    end
+    for path in readme:gmatch("[`(]([%w_./-]+)[`)]") do check(path) end
+    for path in readme:gmatch("%f[%w](%l+/[%w_./-]+%.lua)") do check(path) end
+    assert.is_true(seen > 15)
+  end)
+end)
