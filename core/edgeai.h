@@ -205,7 +205,8 @@ EA_API int ea_custom_forgotten(void);
 
 /* ---- captured graphs --------------------------------------------------------------------------
  * begin; inputs; apply ops; end: memory is planned, batch_norm+relu fused; from then on runs make no
- * allocation. Leaves met on the way (parameters, running statistics) are used in place. */
+ * allocation. Leaves met on the way (parameters, running statistics) are used in place, wherever
+ * they and their .grad are at the start of a run; which of them have a gradient is settled here. */
 typedef struct ea_graph ea_graph;
 EA_API int ea_graph_begin(ea_graph **out);
 EA_API int ea_graph_input(ea_graph *g, int dtype, int ndim, const int64_t *size, ea_tensor **out);
@@ -213,6 +214,7 @@ EA_API int ea_graph_input(ea_graph *g, int dtype, int ndim, const int64_t *size,
  * and frees nothing on error: call ea_graph_free. */
 EA_API int ea_graph_end(ea_graph *g, int nout, ea_tensor *const *out, ea_tensor *loss);
 EA_API void ea_graph_abort(ea_graph *g); /* ends a capture whose function failed; frees g */
+EA_API int ea_graph_capturing(void);     /* 1 between begin and end */
 EA_API void ea_graph_free(ea_graph *g);
 /* Run. A positive return is the id of a custom node at which the run waits: do its work (see
  * ea_graph_custom_*), then call again. `step` keys dropout's random numbers. */
@@ -222,6 +224,7 @@ EA_API int ea_graph_backward(ea_graph *g, int accumulate);
 EA_API int ea_graph_custom_tensor(ea_graph *g, int what, int i, ea_tensor **borrowed);
 /* what: 0 input, 1 output, 2 output gradient (NULL possible), 3 input gradient to fill (NULL if not
  * wanted); of the node the run waits at. */
+EA_API void ea_graph_cancel(ea_graph *g); /* gives up a run that waits; run forward again */
 EA_API int64_t ea_graph_bytes(const ea_graph *g);  /* planned: activations and gradients */
 EA_API int64_t ea_graph_peak(const ea_graph *g);   /* planned plus leaves, gradients and scratch */
 EA_API double ea_graph_flops(const ea_graph *g, int backward); /* 2 per multiply-add */

@@ -18,6 +18,7 @@ static struct {
   int started;
   int busy;          /* workers still inside the current job */
   uint64_t job;      /* number of the current job */
+  uint64_t born;     /* the job before the one that the newest workers were started for */
   int stop;
   ea_shard_fn fn;
   void *arg;
@@ -43,8 +44,8 @@ static void take_shards(ea_shard_fn fn, void *arg, int64_t shards) {
 
 static void *worker(void *number) {
   thread_index = (int)(intptr_t)number;
-  uint64_t seen = 0;
   pthread_mutex_lock(&pool.lock);
+  uint64_t seen = pool.born;
   for (;;) {
     while (!pool.stop && pool.job == seen) pthread_cond_wait(&pool.work, &pool.lock);
     if (pool.stop) break;
@@ -69,7 +70,6 @@ static void stop_workers(void) {
   for (int i = 1; i <= pool.started; i++) pthread_join(pool.thread[i], NULL);
   pool.started = 0;
   pool.stop = 0;
-  pool.job = 0;
 }
 
 int ea_set_threads(int n) {
@@ -83,6 +83,7 @@ int ea_set_threads(int n) {
 /* Workers start with the first job that can use them. A worker that cannot be started leaves its
  * shards to the others. */
 static void start_workers(void) {
+  pool.born = pool.job;
   while (pool.started < pool.threads - 1) {
     intptr_t number = pool.started + 1;
     if (pthread_create(&pool.thread[number], NULL, worker, (void *)number)) break;

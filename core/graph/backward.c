@@ -115,11 +115,15 @@ static void finish_node(ea_node *n) {
   ea_node_drop_saved(n);
 }
 
+/* Did a gradient flow into any output? Not so behind a custom op that gave none. */
+static int is_reached(const ea_node *n) {
+  for (int j = 0; j < n->call.nout; j++)
+    if (n->call.gout[j]) return 1;
+  return 0;
+}
+
 static int run_node(ea_node *n) {
   ea_call *c = &n->call;
-  int any = 0;
-  for (int j = 0; j < c->nout; j++) any |= c->gout[j] != NULL;
-  if (!any) return EA_OK;
   ea_tensor *gin[EA_MAX_IN] = {0};
   int status = EA_OK;
   if (c->op->flags & EA_OP_ALIAS) {
@@ -144,11 +148,11 @@ static int advance(ea_backward_run *r) {
   for (; r->at < r->count; r->at++) {
     ea_node *n = r->node[r->at];
     EA_TRY(ea_interrupt_check());
-    if (n->custom) {
+    if (n->custom && is_reached(n)) {
       r->waiting = 1;
       return n->custom;
     }
-    EA_TRY(run_node(n));
+    if (is_reached(n)) EA_TRY(run_node(n));
     finish_node(n);
   }
   return EA_OK;
@@ -174,6 +178,9 @@ static int start(ea_backward_run *r, ea_tensor *root, ea_tensor *grad) {
 }
 
 int ea_backward(ea_tensor *root, ea_tensor *grad, ea_backward_run **run) {
+  if (!root->storage)
+    return ea_fail(EA_ERR_ARG, "backward: this value is being captured into a graph; run the "
+                   "graph's backward instead");
   if (!root->requires_grad)
     return ea_fail(EA_ERR_ARG, "backward: nothing this value was computed from requires a "
                    "gradient; call :require_grad() on a leaf first");
@@ -205,9 +212,9 @@ int ea_backward_give(ea_backward_run *r, int input, ea_tensor *grad) {
     return ea_fail(EA_ERR_ARG, "custom backward: there is no input %d", input + 1);
   if (!n->parent[input] && !n->leaf[input]) return EA_OK;
   ea_tensor *want = n->call.in[input], *own;
-  if (!grad->storage || !ea_tensor_same_shape(want, grad))
+  if (!grad || !grad->storage || !ea_tensor_same_shape(want, grad))
     return ea_fail(EA_ERR_SHAPE, "custom backward: the gradient of input %d must be %s, got %s",
-                   input + 1, ea_shape_text(want), ea_shape_text(grad));
+                   input + 1, ea_shape_text(want), grad ? ea_shape_text(grad) : "nothing");
   EA_TRY(ea_tensor_clone(grad, want->dtype, &own));
   ea_tensor_release(r->given[input]);
   r->given[input] = own;

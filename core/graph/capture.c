@@ -6,6 +6,7 @@
 static ea_graph *current;
 
 ea_graph *ea_capturing(void) { return current; }
+int ea_graph_capturing(void) { return current != NULL; }
 
 int ea_graph_begin(ea_graph **out) {
   if (current)
@@ -97,7 +98,7 @@ static int value_of(ea_graph *g, ea_tensor *t) {
   int v = add_value(g, t, EA_NEVER, 0);
   if (v < 0) return v;
   g->value[v].leaf = 1;
-  g->value[v].wants_grad = t->requires_grad && ea_grad_enabled();
+  g->value[v].wants_grad = t->requires_grad; /* without gradients, its nodes do not ask for it */
   return v;
 }
 

@@ -7,6 +7,19 @@ enum { FORWARD = 0, BACKWARD = 1 };
 
 /* ---- forward ---- */
 
+/* A leaf may have moved since the last run (into a flat buffer): what aliases it goes along. */
+static void follow_leaves(ea_graph *g) {
+  for (int v = 0; v < g->nvalue; v++) {
+    ea_tensor *t = g->value[v].tensor, *from = g->value[g->value[v].data_of].tensor;
+    if (t->storage != from->storage) {
+      ea_storage_retain(from->storage);
+      ea_storage_release(t->storage);
+      t->storage = from->storage;
+    }
+    t->offset = from->offset; /* an alias's alias comes later: values are in order of making */
+  }
+}
+
 static int run_forward(ea_graph *g) {
   for (; g->at < g->nnode; g->at++) {
     ea_gnode *n = &g->node[g->at];
@@ -41,6 +54,7 @@ int ea_graph_forward(ea_graph *g, uint64_t step) {
     g->step = step;
     g->direction = FORWARD;
     g->ran_forward = 0;
+    follow_leaves(g);
   }
   int status = run_forward(g);
   if (status < 0) g->waiting = 0;
@@ -48,6 +62,22 @@ int ea_graph_forward(ea_graph *g, uint64_t step) {
 }
 
 /* ---- backward ---- */
+
+/* A leaf may have another gradient than at the last run, or none: then ours takes its place. */
+static void find_gradients(ea_graph *g, int accumulate) {
+  for (int v = 0; v < g->nvalue; v++) {
+    ea_value *x = &g->value[v];
+    ea_tensor *t = x->tensor;
+    if (!x->leaf || !x->grad || t->grad == x->grad) continue;
+    if (t->grad) {
+      ea_tensor_release(x->grad);
+      x->grad = ea_tensor_retain(t->grad);
+    } else {
+      t->grad = ea_tensor_retain(x->grad);
+      if (accumulate) ea_tensor_fill(x->grad, 0);
+    }
+  }
+}
 
 /* Is this contribution to v the first of this pass? Leaves that accumulate have one already. */
 static int is_first(const ea_graph *g, const ea_value *v) {
@@ -62,11 +92,9 @@ static void aim(ea_graph *g, ea_gnode *n) {
     ea_value *v = &g->value[n->in[k]];
     if (!c->gin[k]) continue;
     int first = is_first(g, v);
-    if (n->temp[k])
-      c->gin[k] = first ? v->grad : n->temp[k];
-    else if (!first)
-      c->accumulate |= 1u << k;
+    c->gin[k] = n->temp[k] && !first ? n->temp[k] : v->grad;
     if (n->temp[k]) continue;
+    if (!first) c->accumulate |= 1u << k;
     v->written++;
   }
 }
@@ -133,9 +161,12 @@ static void begin_backward(ea_graph *g, int accumulate) {
   g->waiting = 0;
   g->at = g->nnode - 1;
   g->accumulate = accumulate;
+  find_gradients(g, accumulate);
   for (int v = 0; v < g->nvalue; v++) g->value[v].written = 0;
   ea_value *loss = &g->value[g->loss];
-  ea_tensor_fill(loss->grad, 1);
+  double there = 0;
+  if (loss->leaf && accumulate) ea_tensor_get(loss->grad, (int64_t[EA_MAX_DIM]){0}, &there);
+  ea_tensor_fill(loss->grad, there + 1);
   loss->written = 1;
 }
 
@@ -156,6 +187,8 @@ int ea_graph_backward(ea_graph *g, int accumulate) {
   if (status <= 0) g->ran_forward = 0; /* backward reuses the memory of activations */
   return status;
 }
+
+void ea_graph_cancel(ea_graph *g) { g->waiting = g->ran_forward = 0; }
 
 int ea_graph_custom_tensor(ea_graph *g, int what, int i, ea_tensor **borrowed) {
   if (!g->waiting) return ea_fail(EA_ERR_ARG, "the graph does not wait at a custom node");

@@ -71,7 +71,7 @@ static void alias_reshapes(ea_graph *g) {
     if (!n->alias) continue;
     ea_value *in = &g->value[n->in[0]], *out = &g->value[n->out[0]];
     out->data_of = n->in[0];
-    if (in->has_grad && in->uses == 1 && !in->leaf) in->grad_of = n->out[0];
+    if (n->backward && in->uses == 1 && !in->leaf) in->grad_of = n->out[0];
   }
 }
 

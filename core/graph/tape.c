@@ -117,9 +117,9 @@ static int remember(ea_call *c, ea_tensor *const *in, int custom, int visible) {
   n->call = *c;
   memset(n->call.in, 0, sizeof n->call.in);
   memset(n->call.out, 0, sizeof n->call.out);
+  n->call.own_scratch = (ea_scratch){0}; /* backward asks again: a tape of scratch is too much */
   c->state = NULL; /* the node's from now on */
   c->free_state = NULL;
-  c->own_scratch = (ea_scratch){0};
   int status = EA_OK;
   for (int i = 0; i < c->nin && !status; i++)
     status = keep(c->in[i], c->op->need_in >> i & 1, &n->call.in[i]);
@@ -251,8 +251,11 @@ int ea_custom(int id, int nin, ea_tensor *const *in, int nout, ea_tensor *const 
   ea_call c;
   EA_TRY(begin_call(&c, &ea_op_custom, nin, in));
   c.nout = nout;
-  for (int j = 0; j < nout; j++)
+  for (int j = 0; j < nout; j++) {
+    if (!prototype[j] || (!prototype[j]->storage && !ea_capturing()))
+      return ea_fail(EA_ERR_ARG, "custom: output %d is missing or has no values", j + 1);
     ea_call_output(&c, j, prototype[j]->dtype, prototype[j]->ndim, prototype[j]->size);
+  }
   if (ea_capturing()) return ea_capture_call(ea_capturing(), &c, id, out);
   int status = EA_OK;
   for (int j = 0; j < nout && !status; j++) status = adopt(prototype[j], &c.out[j]);

@@ -60,6 +60,10 @@ static int shape(ea_call *c) {
   }
   ea_bn b;
   describe(c, &b);
+  for (int i = BN_RUNNING_MEAN; i <= BN_RUNNING_VAR; i++) /* forward would be given a copy */
+    if (b.training && !ea_tensor_contiguous(c->in[i]))
+      return ea_call_fail(c, EA_ERR_SHAPE, "running statistics that training updates must be "
+                          "contiguous");
   if (b.training && b.rows < 2)
     return ea_call_fail(c, EA_ERR_SHAPE, "training needs at least two values per channel, got %s; "
                         "use a bigger batch or training=0", ea_shape_text(x));

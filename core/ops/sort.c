@@ -94,7 +94,10 @@ static void scatter(void *arg, int64_t begin, int64_t end) {
   for (int64_t k = begin; k < end; k++) {
     ea_line_read(&j->to, j->values, k, g);
     memset(v, 0, (size_t)j->from.length * sizeof *v);
-    for (int64_t i = 0; i < j->to.length; i++) v[index[ea_line_at(&j->to, k, i)] - j->base] = g[i];
+    for (int64_t i = 0; i < j->to.length; i++) {
+      int64_t at = index[ea_line_at(&j->to, k, i)] - j->base;
+      if (at >= 0 && at < j->from.length) v[at] = g[i]; /* the caller holds the indices, too */
+    }
     ea_line_write(&j->from, j->x, k, v, j->add);
   }
 }

@@ -74,6 +74,7 @@ static void copy_row(void *to, int to_type, int64_t to_stride, const void *from,
 /* ---- whole tensors ---- */
 
 static int need_data(const ea_tensor *t, const char *what) {
+  if (!t) return ea_fail(EA_ERR_ARG, "%s: the tensor is missing", what);
   if (t->storage) return EA_OK;
   return ea_fail(EA_ERR_ARG, "%s: a tensor that is being captured into a graph has no values yet",
                  what);

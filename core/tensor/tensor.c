@@ -173,6 +173,7 @@ int ea_tensor_same_shape(const ea_tensor *a, const ea_tensor *b) {
 }
 
 static int need_data(const ea_tensor *t, const char *what) {
+  if (!t) return ea_fail(EA_ERR_ARG, "%s: the tensor is missing", what);
   if (t->storage) return EA_OK;
   return ea_fail(EA_ERR_ARG, "%s: this tensor has no values yet: it is being captured into a graph",
                  what);
@@ -251,7 +252,7 @@ int ea_tensor_narrow(ea_tensor *t, int dim, int64_t start, int64_t length, int64
   EA_TRY(view_of(t, out));
   (*out)->offset += start * t->stride[dim];
   (*out)->size[dim] = length;
-  (*out)->stride[dim] *= step;
+  if (length > 1) (*out)->stride[dim] *= step; /* or else a huge step might overflow it */
   return EA_OK;
 }
 
@@ -329,14 +330,15 @@ int ea_tensor_detach(ea_tensor *t, ea_tensor **out) {
 
 int ea_tensor_rebase(ea_tensor *t, ea_tensor *of, int64_t offset) {
   EA_TRY(need_data(t, "rebase"));
+  EA_TRY(need_data(of, "rebase"));
   int64_t n = ea_tensor_count(t);
   if (t->dtype != of->dtype || !ea_tensor_contiguous(t) || !ea_tensor_contiguous(of) ||
-      offset < 0 || offset + n > ea_tensor_count(of))
+      offset < 0 || n > ea_tensor_count(of) || offset > ea_tensor_count(of) - n)
     return ea_fail(EA_ERR_SHAPE,
                    "rebase: a contiguous %s tensor does not fit at element %lld of %s",
                    ea_shape_text(t), (long long)offset, ea_shape_text(of));
-  memcpy((char *)ea_ptr(of) + offset * dtype_sizes[t->dtype], ea_ptr(t),
-         (size_t)ea_tensor_bytes(t));
+  memmove((char *)ea_ptr(of) + offset * dtype_sizes[t->dtype], ea_ptr(t),
+          (size_t)ea_tensor_bytes(t)); /* it may be there already */
   ea_storage_retain(of->storage);
   ea_storage_release(t->storage);
   t->storage = of->storage;

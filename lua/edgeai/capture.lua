@@ -26,6 +26,7 @@ local properties = {
   nodes = function(g) return C.ea_graph_nodes(g.handle) end,
 }
 graph.__index = function(g, key)
+  if key == "handle" then F.raise("this graph was freed") end
   if properties[key] then return properties[key](g) end
   return graph[key]
 end
@@ -66,7 +67,9 @@ local function capture(fn, specs)
   local slot = ffi.new("ea_graph *[1]")
   F.check(C.ea_graph_begin(slot))
   local handle = ffi.gc(slot[0], C.ea_graph_free)
+  local scope = F.set_scope(nil) -- the graph's tensors outlive any ea.scope
   local ok, inputs, outputs = pcall(record, handle, fn, specs or {})
+  F.set_scope(scope)
   if not ok then
     C.ea_graph_free(ffi.gc(handle, nil))
     error(inputs, 0)
@@ -96,7 +99,7 @@ end
 
 --- Frees the graph and its memory now.
 function graph:free()
-  if not self.handle then return end
+  if not rawget(self, "handle") then return end
   C.ea_graph_free(ffi.gc(self.handle, nil))
   self.handle = nil
 end

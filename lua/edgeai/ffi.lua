@@ -106,10 +106,18 @@ function F.is_tensor(x)
   return type(x) == "cdata" and ffi.istype(tensor_type, x)
 end
 
+--- Raises if a tensor was dropped: by t:drop(), or at the end of the ea.scope that made it.
+function F.need_alive(t)
+  if t.p == nil then
+    F.raise("this tensor was dropped: by :drop(), or at the end of the ea.scope that made it")
+  end
+end
+
 --- Raises unless x is a tensor; returns it.
 function F.need_tensor(x, where)
-  if F.is_tensor(x) then return x end
-  F.raise("%s: expected a tensor, got a %s", where, type(x))
+  if not F.is_tensor(x) then F.raise("%s: expected a tensor, got a %s", where, type(x)) end
+  F.need_alive(x)
+  return x
 end
 
 local budget = 256 * 2 ^ 20
@@ -160,17 +168,17 @@ function F.out()
   return out
 end
 
+--- Raises unless v is a whole number that a double holds exactly; returns it.
+function F.need_whole(v, where, what)
+  if type(v) == "number" and v % 1 == 0 and v >= -2 ^ 53 and v <= 2 ^ 53 then return v end
+  F.raise("%s: %s must be a whole number, got %s", where, what, tostring(v))
+end
+
 --- A Lua list of numbers as int64_t[n], n.
 function F.sizes(list)
   local n = #list
   local sizes = sizes_type(math.max(n, 1))
-  for i = 1, n do
-    local v = list[i]
-    if type(v) ~= "number" or v % 1 ~= 0 then
-      F.raise("a size must be a whole number, got %s", tostring(v))
-    end
-    sizes[i - 1] = v
-  end
+  for i = 1, n do sizes[i - 1] = F.need_whole(list[i], "tensor", "a size") end
   return sizes, n
 end
 

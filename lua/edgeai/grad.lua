@@ -51,7 +51,9 @@ end
 
 local contexts = {} -- id -> { op, ctx, nin, nout }
 local last_id = 0
-local in_buffer, out_buffer = ffi.new("ea_ref[16]"), ffi.new("ea_ref[4]")
+local MOST_IN, MOST_OUT = 16, 4
+local in_buffer, out_buffer = ffi.new("ea_ref[?]", MOST_IN), ffi.new("ea_ref[?]", MOST_OUT)
+local held -- what is in them: the collector does not see it
 
 local function forget_contexts()
   while true do
@@ -71,6 +73,16 @@ local function as_list(where, n, ...)
     end
   end
   return { ... }, count
+end
+
+--- Runs fn outside any ea.scope: what it keeps for backward outlives the scope.
+local function finish_outside(scope, ok, ...)
+  F.set_scope(scope)
+  if not ok then error((...), 0) end
+  return ...
+end
+local function outside_scope(fn, ...)
+  return finish_outside(F.set_scope(nil), pcall(grad.no_grad, fn, ...))
 end
 
 --- Output prototypes of a custom op in a capture: from its `shape`, or like its first input.
@@ -97,23 +109,30 @@ function grad.custom(name, def)
   return function(...)
     forget_contexts()
     local inputs, nin = as_list(name, nil, ...)
+    if nin < 1 or nin > MOST_IN then
+      F.raise("%s: expected 1 to %d tensors, got %d", name, MOST_IN, nin)
+    end
     last_id = last_id + 1
     local id, ctx = last_id, {}
     local made
-    local captured = false
-    for _, x in ipairs(inputs) do captured = captured or C.ea_tensor_symbolic(x) ~= 0 end
-    if captured then
+    if C.ea_graph_capturing() ~= 0 then
       made = prototypes(op, ctx, inputs)
     else
       local plain = {}
       for i, x in ipairs(inputs) do plain[i] = x:detach() end
-      made = as_list(name .. " forward", nil, grad.no_grad(op.forward, ctx, unpack(plain)))
+      made = as_list(name .. " forward", nil, outside_scope(op.forward, ctx, unpack(plain)))
     end
-    contexts[id] = { op = op, ctx = ctx, nin = nin, nout = #made }
-    for i = 1, nin do in_buffer[i - 1] = inputs[i] end
-    for i = 1, #made do out_buffer[i - 1] = made[i] end
+    if #made > MOST_OUT then
+      F.raise("%s forward: at most %d results, got %d", name, MOST_OUT, #made)
+    end
+    for i = 1, nin do in_buffer[i - 1] = F.need_tensor(inputs[i], name) end
+    for i = 1, #made do out_buffer[i - 1] = F.need_tensor(made[i], name) end
+    held = { inputs, made }
     local out = F.out()
-    F.check(C.ea_custom(id, nin, in_buffer, #made, out_buffer, out))
+    local status = C.ea_custom(id, nin, in_buffer, #made, out_buffer, out)
+    held = nil
+    F.check(status)
+    contexts[id] = { op = op, ctx = ctx, nin = nin, nout = #made }
     local results = {}
     for i = 1, #made do results[i] = F.own(out[i - 1]) end
     return unpack(results)
@@ -130,7 +149,8 @@ end
 -- its shape. The tape below t is freed.
 function grad.backward(t, gradient)
   local run = ffi.new("ea_backward_run *[1]")
-  local status = F.check(C.ea_backward(t, gradient or F.null, run))
+  local status = F.check(C.ea_backward(t, gradient and F.need_tensor(gradient, "backward") or F.null,
+    run))
   while status > 0 do
     local c = contexts[status]
     local gouts = {}
@@ -155,8 +175,7 @@ function grad.backward(t, gradient)
   forget_contexts()
 end
 
---- For captured graphs: does the work of the custom node that graph g waits at.
-function grad.serve_graph(g, id, backward)
+local function serve(g, id, backward)
   local c = contexts[id]
   local slot = ffi.new("ea_ref[1]")
   local function borrowed(what, i)
@@ -167,7 +186,7 @@ function grad.serve_graph(g, id, backward)
     local inputs = {}
     for i = 1, c.nin do inputs[i] = borrowed(0, i) end
     local made = as_list(c.op.name .. " forward", c.nout,
-      grad.no_grad(c.op.forward, c.ctx, unpack(inputs)))
+      outside_scope(c.op.forward, c.ctx, unpack(inputs)))
     for j = 1, c.nout do borrowed(1, j):copy(made[j]) end
     return
   end
@@ -178,6 +197,14 @@ function grad.serve_graph(g, id, backward)
     local to = borrowed(3, i)
     if to and gins[i] then to:copy(gins[i]) elseif to then to:zero() end
   end
+end
+
+--- For captured graphs: does the work of the custom node that graph g waits at.
+function grad.serve_graph(g, id, backward)
+  local ok, message = pcall(serve, g, id, backward)
+  if ok then return end
+  C.ea_graph_cancel(g)
+  error(message, 0)
 end
 
 -- ---- checking ----------------------------------------------------------------------------------

@@ -93,7 +93,14 @@ local function gather_attrs(op, args, first, last)
   if first > last then return {} end
   if type(value) == "table" and first == last then
     if #value == 0 then return value end
-    if op.list then return { [op.list.name] = value } end
+    if op.list then -- { 1, 2, keep = true }: the list, and attributes by name beside it
+      local given, list = {}, {}
+      for key, v in pairs(value) do
+        if type(key) == "number" then list[key] = v else given[key] = v end
+      end
+      given[op.list.name] = list
+      return given
+    end
   end
   local given = {}
   if op.list then
@@ -114,14 +121,19 @@ local function gather_attrs(op, args, first, last)
   return given
 end
 
+local held
+
 --- Applies an op to a list of tensors with a table of named attributes. Returns its outputs.
 local function apply(op, inputs, given)
   local nattr = named_attrs(op, given)
   local nin = #inputs
   if nin > MAX_IN then F.raise("%s: at most %d tensors, got %d", op.name, MAX_IN, nin) end
-  for i = 1, nin do inputs_buffer[i - 1] = inputs[i] end
+  for i = 1, nin do inputs_buffer[i - 1] = F.need_tensor(inputs[i], op.name) end
+  held = inputs -- the collector does not see the buffer
   local out = F.out()
-  F.check(C.ea_apply(op.number, nin, inputs_buffer, nattr, attrs_buffer, out))
+  local status = C.ea_apply(op.number, nin, inputs_buffer, nattr, attrs_buffer, out)
+  held = nil
+  F.check(status)
   if op.outputs == 1 then return F.own(out[0]) end
   local made = {}
   for j = 1, op.outputs do made[j] = F.own(out[j - 1]) end
@@ -156,7 +168,9 @@ local function make_function(op)
         args[first] == nil and #inputs or ("a " .. type(args[first])))
     end
     local like
-    for _, x in ipairs(inputs) do like = like or (F.is_tensor(x) and x) end
+    for i, x in ipairs(inputs) do -- where's condition says nothing about what it chooses from
+      if F.is_tensor(x) and (i > 1 or op.name ~= "where") then like = like or x end
+    end
     for i, x in ipairs(inputs) do
       if type(x) == "number" then inputs[i] = number_tensor(x, like) end
     end

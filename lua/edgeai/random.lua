@@ -37,6 +37,7 @@ stream.__index = stream
 
 --- A stream of random numbers named `name`; options: seed (the current one), index (0).
 function random.rng(name, opts)
+  if type(name) ~= "string" then F.raise("rng: expected a name, got a %s", type(name)) end
   opts = F.options(opts, { seed = random.current_seed, index = 0 }, "rng")
   return setmetatable({ name = name, seed = opts.seed, index = opts.index,
     id = C.ea_stream_id(name) }, stream)

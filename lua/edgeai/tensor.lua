@@ -123,12 +123,20 @@ local properties = {
 function methods.numel(t) return tonumber(C.ea_tensor_count(t)) end
 function methods.bytes(t) return tonumber(C.ea_tensor_bytes(t)) end
 function methods.is_contiguous(t) return C.ea_tensor_contiguous(t) ~= 0 end
+--- The dimension as C counts it.
+local function dimension(t, dim, where)
+  local n = C.ea_tensor_ndim(t)
+  F.need_whole(dim, where, "a dimension")
+  local d = dim < 0 and n + dim or dim - 1
+  if d < 0 or d >= n then
+    F.raise("%s: there is no dimension %d in %s", where, dim, tensor.describe(t))
+  end
+  return d
+end
+
 --- Size of one dimension (negative: from the end).
 function methods.size(t, dim)
-  local n = C.ea_tensor_ndim(t)
-  local d = dim < 0 and n + dim or dim - 1
-  if d < 0 or d >= n then F.raise("size: there is no dimension %d in a tensor of %d", dim, n) end
-  return tonumber(C.ea_tensor_size(t, d))
+  return tonumber(C.ea_tensor_size(t, dimension(t, dim, "size")))
 end
 
 local value_out = ffi.new("double[1]")
@@ -140,11 +148,7 @@ local function fill_index(t, where, ...)
     F.raise("%s: expected %d indices, got %d", where, C.ea_tensor_ndim(t), n)
   end
   for i = 1, n do
-    local v = (select(i, ...))
-    if type(v) ~= "number" or v % 1 ~= 0 then
-      F.raise("%s: an index must be a whole number, got %s", where, tostring(v))
-    end
-    index_buffer[i - 1] = v - 1
+    index_buffer[i - 1] = F.need_whole((select(i, ...)), where, "an index") - 1
   end
 end
 
@@ -250,18 +254,12 @@ end
 
 -- ---- views -------------------------------------------------------------------------------------
 
-local function dimension(t, dim, where)
-  local n = C.ea_tensor_ndim(t)
-  local d = dim < 0 and n + dim or dim - 1
-  if d < 0 or d >= n then
-    F.raise("%s: there is no dimension %d in %s", where, dim, tensor.describe(t))
-  end
-  return d
-end
-
 --- Elements start .. start+length-1 (every step-th) of a dimension.
 function methods.narrow(t, dim, start, length, step)
   step = step or 1
+  F.need_whole(start, "narrow", "the start")
+  F.need_whole(length, "narrow", "the length")
+  F.need_whole(step, "narrow", "the step")
   if tracked(t) then
     return functions.slice(t, { axis = dim, start = start - 1, length = length, step = step })
   end
@@ -273,6 +271,7 @@ end
 --- One index of a dimension; that dimension is gone from the result.
 function methods.select(t, dim, index)
   local d = dimension(t, dim, "select")
+  F.need_whole(index, "select", "an index")
   if tracked(t) then
     local size = shape_of(t)
     table.remove(size, d + 1)
@@ -314,7 +313,7 @@ function methods.permute(t, ...)
     F.raise("permute: expected %d dimensions, got %d", C.ea_tensor_ndim(t), #dims)
   end
   local order = ffi.new("int[8]")
-  for i, d in ipairs(dims) do order[i - 1] = d - 1 end
+  for i, d in ipairs(dims) do order[i - 1] = dimension(t, d, "permute") end
   local out = F.out()
   F.check(C.ea_tensor_permute(t, order, out))
   return F.own(out[0])
@@ -336,8 +335,8 @@ function methods.expand(t, ...)
   return F.own(out[0])
 end
 
---- t[{1, {2, 3}, {}}]: an index, a range {first, last [, step]}, or all of a dimension, as in
--- Torch7.
+--- t[{1, {2, 3}, {4}, {}}]: an index, a range {first, last [, step]}, a range of one, or all of a
+-- dimension, as in Torch7.
 local function index_by_table(t, key)
   local dim = 1
   for _, item in ipairs(key) do
@@ -345,7 +344,7 @@ local function index_by_table(t, key)
       t = t:select(dim, item < 0 and t:size(dim) + 1 + item or item)
     elseif type(item) == "table" then
       local n = t:size(dim)
-      local first, last, step = item[1] or 1, item[2] or item[1] and n or n, item[3] or 1
+      local first, last, step = item[1] or 1, item[2] or item[1] or n, item[3] or 1
       if first < 0 then first = n + 1 + first end
       if last < 0 then last = n + 1 + last end
       t = t:narrow(dim, first, math.floor((last - first) / step) + 1, step)
@@ -376,7 +375,7 @@ function methods.zero_grad(t)
   return t
 end
 function methods.set_grad(t, grad)
-  F.check(C.ea_tensor_set_grad(t, grad or F.null))
+  F.check(C.ea_tensor_set_grad(t, grad and F.need_tensor(grad, "set_grad") or F.null))
   return t
 end
 --- Gradients of every leaf below, added into its .grad. See edgeai.grad.
@@ -395,6 +394,7 @@ local function is_number(x) return type(x) == "number" end
 
 local meta = {
   __index = function(t, key)
+    F.need_alive(t)
     if type(key) == "string" then
       local property = properties[key]
       if property then return property(t) end
@@ -415,11 +415,13 @@ local meta = {
     F.raise("a tensor cannot be indexed by a %s", type(key))
   end,
   __newindex = function(t, key, value)
+    F.need_alive(t)
     if type(key) ~= "number" and type(key) ~= "table" then
       F.raise("a tensor has no field '%s' to set", tostring(key))
     end
     if tracked(t) then F.raise("a tensor whose gradient is recorded cannot be changed in place") end
     if type(key) == "number" then
+      if key < 0 then key = t:size(1) + 1 + key end
       if C.ea_tensor_ndim(t) == 1 and is_number(value) then return t:set(key, value) end
       key = { key }
     end
@@ -451,7 +453,10 @@ local meta = {
   end,
   __unm = function(a) return scaled(a, -1, 0) end,
   __eq = function(a, b) return F.is_tensor(a) and F.is_tensor(b) and a.p == b.p end,
-  __len = function(t) return C.ea_tensor_ndim(t) > 0 and tonumber(C.ea_tensor_size(t, 0)) or 1 end,
+  __len = function(t)
+    F.need_alive(t)
+    return C.ea_tensor_ndim(t) > 0 and tonumber(C.ea_tensor_size(t, 0)) or 1
+  end,
   __tostring = function(t) return require("edgeai.format").tensor(t) end,
 }
 ffi.metatype("ea_ref", meta)
