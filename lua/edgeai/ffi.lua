@@ -106,19 +106,22 @@ function F.is_tensor(x)
   return type(x) == "cdata" and ffi.istype(tensor_type, x)
 end
 
---- Raises if a tensor was dropped: by t:drop(), or at the end of the ea.scope that made it.
+--- Raises if a tensor was dropped; returns it.
 function F.need_alive(t)
   if t.p == nil then
     F.raise("this tensor was dropped: by :drop(), or at the end of the ea.scope that made it")
   end
+  return t
 end
 
 --- Raises unless x is a tensor; returns it.
 function F.need_tensor(x, where)
   if not F.is_tensor(x) then F.raise("%s: expected a tensor, got a %s", where, type(x)) end
-  F.need_alive(x)
-  return x
+  return F.need_alive(x)
 end
+
+--- Lists of tensors that stand in a buffer during a call: the collector does not see into that.
+F.held = {}
 
 local budget = 256 * 2 ^ 20
 local limit = budget

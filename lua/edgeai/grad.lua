@@ -53,7 +53,6 @@ local contexts = {} -- id -> { op, ctx, nin, nout }
 local last_id = 0
 local MOST_IN, MOST_OUT = 16, 4
 local in_buffer, out_buffer = ffi.new("ea_ref[?]", MOST_IN), ffi.new("ea_ref[?]", MOST_OUT)
-local held -- what is in them: the collector does not see it
 
 local function forget_contexts()
   while true do
@@ -127,11 +126,10 @@ function grad.custom(name, def)
     end
     for i = 1, nin do in_buffer[i - 1] = F.need_tensor(inputs[i], name) end
     for i = 1, #made do out_buffer[i - 1] = F.need_tensor(made[i], name) end
-    held = { inputs, made }
+    F.held[1], F.held[2] = inputs, made
     local out = F.out()
-    local status = C.ea_custom(id, nin, in_buffer, #made, out_buffer, out)
-    held = nil
-    F.check(status)
+    F.check(C.ea_custom(id, nin, in_buffer, #made, out_buffer, out))
+    F.held[1], F.held[2] = nil, nil
     contexts[id] = { op = op, ctx = ctx, nin = nin, nout = #made }
     local results = {}
     for i = 1, #made do results[i] = F.own(out[i - 1]) end
@@ -149,8 +147,8 @@ end
 -- its shape. The tape below t is freed.
 function grad.backward(t, gradient)
   local run = ffi.new("ea_backward_run *[1]")
-  local status = F.check(C.ea_backward(t, gradient and F.need_tensor(gradient, "backward") or F.null,
-    run))
+  gradient = gradient and F.need_tensor(gradient, "backward") or F.null
+  local status = F.check(C.ea_backward(t, gradient, run))
   while status > 0 do
     local c = contexts[status]
     local gouts = {}

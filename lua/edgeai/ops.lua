@@ -121,19 +121,16 @@ local function gather_attrs(op, args, first, last)
   return given
 end
 
-local held
-
 --- Applies an op to a list of tensors with a table of named attributes. Returns its outputs.
 local function apply(op, inputs, given)
   local nattr = named_attrs(op, given)
   local nin = #inputs
   if nin > MAX_IN then F.raise("%s: at most %d tensors, got %d", op.name, MAX_IN, nin) end
   for i = 1, nin do inputs_buffer[i - 1] = F.need_tensor(inputs[i], op.name) end
-  held = inputs -- the collector does not see the buffer
+  F.held[1] = inputs
   local out = F.out()
-  local status = C.ea_apply(op.number, nin, inputs_buffer, nattr, attrs_buffer, out)
-  held = nil
-  F.check(status)
+  F.check(C.ea_apply(op.number, nin, inputs_buffer, nattr, attrs_buffer, out))
+  F.held[1] = nil
   if op.outputs == 1 then return F.own(out[0]) end
   local made = {}
   for j = 1, op.outputs do made[j] = F.own(out[j - 1]) end

@@ -135,9 +135,7 @@ local function dimension(t, dim, where)
 end
 
 --- Size of one dimension (negative: from the end).
-function methods.size(t, dim)
-  return tonumber(C.ea_tensor_size(t, dimension(t, dim, "size")))
-end
+function methods.size(t, dim) return tonumber(C.ea_tensor_size(t, dimension(t, dim, "size"))) end
 
 local value_out = ffi.new("double[1]")
 local index_buffer = ffi.new("int64_t[8]")
@@ -335,8 +333,7 @@ function methods.expand(t, ...)
   return F.own(out[0])
 end
 
---- t[{1, {2, 3}, {4}, {}}]: an index, a range {first, last [, step]}, a range of one, or all of a
--- dimension, as in Torch7.
+--- t[{1, {2, 3}, {4}, {}}] as in Torch7: an index, {first, last [, step]}, one kept, or all.
 local function index_by_table(t, key)
   local dim = 1
   for _, item in ipairs(key) do
@@ -391,7 +388,6 @@ local function scaled(t, scale, shift)
   return functions.affine(t, { scale = scale, shift = shift })
 end
 local function is_number(x) return type(x) == "number" end
-
 local meta = {
   __index = function(t, key)
     F.need_alive(t)
@@ -454,8 +450,7 @@ local meta = {
   __unm = function(a) return scaled(a, -1, 0) end,
   __eq = function(a, b) return F.is_tensor(a) and F.is_tensor(b) and a.p == b.p end,
   __len = function(t)
-    F.need_alive(t)
-    return C.ea_tensor_ndim(t) > 0 and tonumber(C.ea_tensor_size(t, 0)) or 1
+    return C.ea_tensor_ndim(F.need_alive(t)) > 0 and tonumber(C.ea_tensor_size(t, 0)) or 1
   end,
   __tostring = function(t) return require("edgeai.format").tensor(t) end,
 }
