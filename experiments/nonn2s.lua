@@ -61,8 +61,8 @@ else
 end
 
 -- 2. Which filters fire together on validation images, and which student gets which.
-local fan = ea.nonn.activation_network(teacher, d.val, { top_k = cfg.fan.top_k, rule = cfg.fan.rule,
-  percentile = cfg.fan.percentile, dtype = cfg.precision })
+local fan = ea.nonn.activation_network(teacher, d.val or d.train, { top_k = cfg.fan.top_k,
+  rule = cfg.fan.rule, percentile = cfg.fan.percentile, dtype = cfg.precision })
 local parts = ea.nonn.partition(fan, { students = cfg.students, seed = cfg.seed,
   resolution = cfg.partition.resolution, tries = cfg.partition.tries,
   unused = cfg.partition.unused })

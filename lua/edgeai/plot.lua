@@ -50,6 +50,8 @@ local function label(axis, words)
   return ("set %slabel %s textcolor rgb %s\n"):format(axis, G.quote(words), G.quote(G.ink))
 end
 
+local KEY = 12.5 -- pixels that gnuplot allows for a character of the legend
+
 -- The title on the left, above the legend's rows, above the plot.
 local function head(o)
   local names, widest = 0, 0
@@ -58,7 +60,8 @@ local function head(o)
       names, widest = names + 1, math.max(widest, #item.name)
     end
   end
-  local columns = math.max(1, math.floor((o.width - 170) / (widest * G.glyph + 60)))
+  -- as gnuplot reckons: 14 characters beside the plot, 5 of line and gaps beside a name
+  local columns = math.max(1, math.floor((o.width - 14 * KEY) / ((widest + 5) * KEY)))
   local rows = math.ceil(names / columns)
   local above = 1 + rows * 1.35
   return table.concat {

@@ -210,3 +210,18 @@ describe("partition of the filters", function()
     refused("what partition returned", nonn.random_partition, 3)
   end)
 end)
+
+describe("nonn.objective", function()
+  it("refuses a weight of the teacher outside 0 to 1", function()
+    local net = ea.nn.wrn { depth = 10 }
+    assert.error_matches(function() ea.nonn.objective(net, net, { { 1 } }, { alpha = 2 }) end,
+      "alpha must be a number from 0 to 1, got 2", 1, true)
+  end)
+end)
+
+describe("nonn.activation_network", function()
+  it("says when there is no split", function()
+    assert.error_matches(function() ea.nonn.activation_network(ea.nn.wrn { depth = 10 }, nil) end,
+      "expected a split of images", 1, true)
+  end)
+end)

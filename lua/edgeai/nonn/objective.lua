@@ -25,6 +25,9 @@ end
 return function(students, teacher, parts, opts)
   local o = F.options(opts, { alpha = 0.9, temperature = 4, beta = 100, normalise = "part",
     smoothing = 0 }, "nonn.objective")
+  if type(o.alpha) ~= "number" or not (o.alpha >= 0 and o.alpha <= 1) then
+    F.raise("nonn.objective: alpha must be a number from 0 to 1, got %s", tostring(o.alpha))
+  end
   local index = filter_index(parts)
   teacher:eval()
   local function ask_teacher(x)

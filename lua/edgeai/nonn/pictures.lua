@@ -45,7 +45,7 @@ local function training(path, results)
       loss[#loss + 1] = { name = label, y = column(fit.history, "loss") }
       accuracy[#accuracy + 1] = { name = label .. ", train", y = column(fit.history, "acc"),
         dashed = true, colour = who == "nonn" and "#D55E00" or "#0072B2" }
-      accuracy[#accuracy + 1] = { name = label .. ", validation", y = column(fit.history, "val"),
+      accuracy[#accuracy + 1] = { name = label .. ", val", y = column(fit.history, "val"),
         colour = who == "nonn" and "#D55E00" or "#0072B2" }
     end
   end

@@ -14,6 +14,10 @@ local evaluate = {}
 -- options: batch (256), dtype ("f32"), fn.
 function evaluate.batches(net, split, opts, each)
   opts = F.options(opts, { batch = 256, dtype = "f32", fn = F.none }, "evaluate")
+  if type(split) ~= "table" or not split.loader then
+    F.raise("evaluate: expected a split of images, such as d.val of ea.data.load, got a %s",
+      type(split))
+  end
   local was_training = net.training
   net:eval()
   local loader = split:loader { batch = math.min(opts.batch, split.count), dtype = opts.dtype }
