@@ -19,8 +19,18 @@ for _, source in ipairs { tensor, random } do
 end
 ea.no_grad, ea.scope, ea.custom, ea.gradcheck = grad.no_grad, grad.scope, grad.custom, grad.check
 
---- Elements start .. start+length-1 of an axis (all 1-based), every step-th, as an op.
-function ea.slice(t, axis, start, length, step) return t:narrow(axis, start, length, step) end
+local slice_options = { axis = F.none, start = 1, length = F.none, step = 1 }
+
+--- Elements start, start+step, ... of an axis, `length` of them, all from 1 as everything in Lua:
+-- ea.slice(t, axis, start, length [, step]) or ea.slice(t, { axis =, start =, ... }); also t:slice.
+function ea.slice(t, axis, start, length, step)
+  if type(axis) == "table" then
+    local o = F.options(axis, slice_options, "slice")
+    axis, start, length, step = o.axis, o.start, o.length, o.step
+  end
+  return F.need_tensor(t, "slice"):narrow(axis, start, length, step)
+end
+tensor.methods.slice = ea.slice
 
 --- Is x a tensor?
 ea.is_tensor = F.is_tensor

@@ -291,6 +291,7 @@ describe("README.md: tables", function()
   it("list optimisers, schedules, losses, communities, data sets", function()
     local there = { optim = sorted_keys(ea.optim), schedule = sorted_keys(ea.schedule),
       distill = sorted_keys(ea.distill), graph = sorted_keys(ea.graph),
+      plot = sorted_keys(ea.plot), draw = sorted_keys(ea.draw), image = sorted_keys(ea.image),
       data = sorted(ea.data.names()) }
     local seen = 0
     for _, row in ipairs(rows("| what | there are |")) do
@@ -298,7 +299,7 @@ describe("README.md: tables", function()
       assert.same(there[module], sorted(quoted(row[2])), module)
       seen = seen + 1
     end
-    assert.equal(5, seen)
+    assert.equal(8, seen)
   end)
 
   it("list the kinds of files", function()

@@ -85,3 +85,14 @@ describe("tensors in Lua", function()
     fails(function() ea.io.load() end, "path")
   end)
 end)
+
+describe("slice", function()
+  it("counts from 1 in every form", function()
+    local x = ea.tensor { 10, 20, 30, 40, 50 }
+    for _, y in ipairs { ea.slice(x, 1, 2, 2, 2), ea.slice(x, { axis = 1, start = 2, length = 2,
+      step = 2 }), x:slice(1, 2, 2, 2), x:slice { axis = 1, start = 2, length = 2, step = 2 } } do
+      assert.same({ 20, 40 }, y:tolist())
+    end
+    assert.same({ 10 }, x:slice({ axis = 1, length = 1 }):tolist())
+  end)
+end)
