@@ -2,7 +2,6 @@
 PREFIX ?= /usr/local
 BUILD ?= build
 ARCH ?= native
-CC ?= gcc
 OPT ?= -O3
 ONEDNN ?= 1
 LUAJIT ?= luajit
@@ -57,8 +56,8 @@ $(BUILD)/edgeai: $(CLI_OBJ) $(BUILD)/libedgeai.a
 
 # The header as LuaJIT reads it: edgeai/cdef.lua. $(1): the library that plain luajit loads.
 define cdef
-@mkdir -p $(dir $(2))
-{ printf 'return { library = "%s", abi = 1, text = [==[\n' '$(1)' && \
+$(Q)mkdir -p $(dir $(2))
+$(Q){ printf 'return { library = "%s", abi = 1, text = [==[\n' '$(1)' && \
   $(CC) -E -P -DEA_FFI core/edgeai.h | sed -f core/cli/handles.sed && \
   echo ']==] }'; } > $(2).tmp && mv $(2).tmp $(2)
 endef
@@ -108,11 +107,12 @@ deps:
 	$$as DEBIAN_FRONTEND=noninteractive apt-get update -q && \
 	$$as DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing
 
+# ARGS are the program's: make nonn2s ARGS='--set students=3 --seed 7', make nonn2s ARGS=--resume.
 # What comes after `deps` runs in a second make: this one looked for the libraries too early.
 nonn2s:
 	@$(MAKE) --no-print-directory deps DEPS='$(BUILD_DEPS) $(RUN_DEPS)'
 	@$(MAKE) --no-print-directory $(JOBS) all
-	$(BUILD)/edgeai run experiments/nonn2s.lua
+	$(BUILD)/edgeai run experiments/nonn2s.lua $(ARGS)
 
 # ---- tests ---------------------------------------------------------------------------------------
 test:
@@ -148,27 +148,39 @@ gc-stress: all
 LUA_DIR := $(DESTDIR)$(PREFIX)/share/lua/5.1
 LUA_INSTALLED := $(filter-out edgeai/cli/%,$(LUA_SRC:lua/%=%)) edgeai/cdef.lua
 
+# What `require "edgeai"` finds: one pattern of package.path that finds this file is enough.
+define entry
+local folder = debug.getinfo(1, "S").source:match("^@(.*)edgeai%.lua$$")
+for _, pattern in ipairs { folder .. "?.lua", folder .. "?/init.lua" } do
+  if not (package.path .. ";"):find(pattern .. ";", 1, true) then
+    package.path = package.path .. ";" .. pattern
+  end
+end
+return require "edgeai.init"
+endef
+export entry
+
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include $(LUA_DIR)
-	install -m 755 $(BUILD)/edgeai $(DESTDIR)$(PREFIX)/bin/edgeai
-	install -m 755 $(BUILD)/libedgeai.so $(DESTDIR)$(PREFIX)/lib/libedgeai.so.$(VERSION)
-	ln -sf libedgeai.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libedgeai.so.$(ABI)
-	ln -sf libedgeai.so.$(ABI) $(DESTDIR)$(PREFIX)/lib/libedgeai.so
-	install -m 644 $(BUILD)/libedgeai.a $(DESTDIR)$(PREFIX)/lib/libedgeai.a
-	install -m 644 core/edgeai.h $(DESTDIR)$(PREFIX)/include/edgeai.h
-	printf '%s\n' 'prefix=$(PREFIX)' 'Name: edgeai' 'Description: Edge deep learning runtime' \
+	$(call say,to   $(DESTDIR)$(PREFIX))
+	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include $(LUA_DIR)
+	$(Q)install -m 755 $(BUILD)/edgeai $(DESTDIR)$(PREFIX)/bin/edgeai
+	$(Q)install -m 755 $(BUILD)/libedgeai.so $(DESTDIR)$(PREFIX)/lib/libedgeai.so.$(VERSION)
+	$(Q)ln -sf libedgeai.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libedgeai.so.$(ABI)
+	$(Q)ln -sf libedgeai.so.$(ABI) $(DESTDIR)$(PREFIX)/lib/libedgeai.so
+	$(Q)install -m 644 $(BUILD)/libedgeai.a $(DESTDIR)$(PREFIX)/lib/libedgeai.a
+	$(Q)install -m 644 core/edgeai.h $(DESTDIR)$(PREFIX)/include/edgeai.h
+	$(Q)printf '%s\n' 'prefix=$(abspath $(PREFIX))' 'Name: edgeai' 'Description: Edge deep learning runtime' \
 	  'Version: $(VERSION)' 'Cflags: -I$${prefix}/include' 'Libs: -L$${prefix}/lib -ledgeai' \
 	  'Libs.private: $(strip $(LIBS))' > $(DESTDIR)$(PREFIX)/lib/pkgconfig/edgeai.pc
-	for f in $(filter-out edgeai/cdef.lua,$(LUA_INSTALLED)); do \
+	$(Q)for f in $(filter-out edgeai/cdef.lua,$(LUA_INSTALLED)); do \
 	  install -D -m 644 lua/$$f $(LUA_DIR)/$$f || exit 1; done
-	$(call cdef,$(PREFIX)/lib/libedgeai.so.$(ABI),$(LUA_DIR)/edgeai/cdef.lua)
-	echo 'return require "edgeai.init"' > $(LUA_DIR)/edgeai.lua
+	$(call cdef,$(abspath $(PREFIX))/lib/libedgeai.so.$(ABI),$(LUA_DIR)/edgeai/cdef.lua)
+	$(Q)echo "$$entry" > $(LUA_DIR)/edgeai.lua
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/edgeai $(DESTDIR)$(PREFIX)/lib/libedgeai.* \
-	  $(DESTDIR)$(PREFIX)/lib/pkgconfig/edgeai.pc $(DESTDIR)$(PREFIX)/include/edgeai.h \
-	  $(LUA_DIR)/edgeai.lua $(LUA_INSTALLED:%=$(LUA_DIR)/%)
-	if [ -d $(LUA_DIR)/edgeai ]; then find $(LUA_DIR)/edgeai -depth -type d -empty -delete; fi
+	  $(DESTDIR)$(PREFIX)/lib/pkgconfig/edgeai.pc $(DESTDIR)$(PREFIX)/include/edgeai.h
+	rm -rf $(LUA_DIR)/edgeai.lua $(LUA_DIR)/edgeai
 
 clean:
 	rm -rf $(BUILD) $(BUILD)-sanitize

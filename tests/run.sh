@@ -14,7 +14,7 @@ for program in "$@"; do
     echo "FAILED $program"
   fi
 done
-c_line="C programs: $passed passed, $failed failed"
+c_line="C: $passed passed, $failed failed"
 echo "$c_line"
 
 specs=tests/lua
