@@ -7,7 +7,7 @@ passed=0 failed=0
 for program in "$@"; do
   if output=$("$program" 2>&1); then
     passed=$((passed + 1))
-    echo "ok     $program"
+    echo "ok     $program $(echo "$output" | grep -F "[  PASSED  ]")"
   else
     failed=$((failed + 1))
     echo "$output"
