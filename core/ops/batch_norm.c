@@ -187,6 +187,10 @@ EA_INLINE void run_tiles(const job *j, int kernel, int dtype, int64_t shard) {
     int64_t last = EA_MIN(row + tile, end), k = 0;
     for (; k + EA_LANES <= j->channels; k += EA_LANES)
       run_tile(j, kernel, dtype, row, last, k, EA_LANES, partial);
+    if (k + EA_LANES / 2 <= j->channels) { /* a constant, too: 24 channels are not rare */
+      run_tile(j, kernel, dtype, row, last, k, EA_LANES / 2, partial);
+      k += EA_LANES / 2;
+    }
     if (k < j->channels) run_tile(j, kernel, dtype, row, last, k, (int)(j->channels - k), partial);
   }
 }
