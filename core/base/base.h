@@ -15,6 +15,9 @@ int ea_fail_within(int code, const char *format, ...) __attribute__((format(prin
 void *ea_alloc(size_t bytes);
 void *ea_alloc_zero(size_t bytes);
 void ea_free(void *p); /* NULL is allowed */
+/* EA_OK if the process could get this much more memory now; else EA_ERR_MEMORY. For asking before a
+ * call into a library that crashes or waits for ever where it gets none. */
+int ea_memory_room(size_t bytes, const char *whose);
 char *ea_strdup(const char *s);
 char *ea_sprintf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -6,9 +6,11 @@
  *   - offers edgeai.cli.host (signals, the line editor) to it;
  *   - hands over the arguments and returns the exit code.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <lauxlib.h>
 #include <lua.h>
@@ -112,9 +114,24 @@ static int run(lua_State *L)
   return 1;
 }
 
+/* Libraries' own endings are skipped: OpenBLAS's waits for its threads, and those, where memory is
+ * short, for memory, for ever. Handlers run last in, first out: the libraries' would come behind. */
+static void leave(int code, void *unused)
+{
+  (void)unused;
+  int bad = fflush(stdout) != 0 || ferror(stdout);
+  if (bad && code == 0) {
+    fprintf(stderr, "edgeai: cannot write the output: %s\n", strerror(errno));
+    code = 1;
+  }
+  fflush(NULL);
+  _exit(code);
+}
+
 int main(int argc, char **argv)
 {
   (void)argc;
+  on_exit(leave, NULL);
   lua_State *L = luaL_newstate();
   if (!L) {
     fputs("edgeai: no memory for a Lua state\n", stderr);
@@ -130,6 +147,5 @@ int main(int argc, char **argv)
     fprintf(stderr, "edgeai: %s\n", message ? message : "an error without a message");
   }
   lua_close(L);
-  if (fflush(stdout) != 0 && code == 0) code = 1;
   return code;
 }

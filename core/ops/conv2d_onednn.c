@@ -13,7 +13,8 @@
 #include <oneapi/dnnl/dnnl.h>
 #include <stdio.h>
 
-enum { PLANS = 512, THREADS = 64, SHARD_BYTES = 1 << 20 };
+enum { PLANS = 512, THREADS = 64, SHARD_BYTES = 1 << 20,
+       ROOM = 32 << 20 }; /* bytes that must be left: without memory for code oneDNN crashes */
 enum { SRC, WEIGHTS, DST, SCRATCH, BIAS, SLOTS }; /* memory objects of a thread */
 
 typedef struct plan {
@@ -208,6 +209,7 @@ static int find_plan(ea_call *c, const ea_conv *v, int64_t n, int pass, plan **o
     }
     if (p->used < lib.plan[oldest]->used) oldest = i;
   }
+  EA_TRY(ea_memory_room(ROOM, "oneDNN"));
   plan *p = ea_alloc_zero(sizeof *p);
   if (!p) return EA_ERR_MEMORY;
   p->shape = key;

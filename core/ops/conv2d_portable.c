@@ -190,6 +190,7 @@ int ea_conv_portable(ea_call *c, const ea_conv *v, int pass, int dry) {
   j.w = j.partial = ea_call_scratch(c, weights + j.thread_bytes * (size_t)ea_threads());
   if (!j.w) return EA_ERR_MEMORY;
   if (dry) return EA_OK;
+  EA_TRY(ea_blas_ready());
   j.thread = j.w + weights;
   if (pass != EA_CONV_WEIGHTS) {
     pack_weights(&j, ea_ptr(c->in[1]), j.w, 0, 0);

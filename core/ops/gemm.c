@@ -45,13 +45,14 @@ static void run_shard(void *arg, int64_t shard) {
   for (int64_t i = shard * j->per_shard; i < last; i++) run_piece(j, i / j->pieces, i % j->pieces);
 }
 
-void ea_gemm_run(const ea_gemm *g) {
+int ea_gemm_run(const ea_gemm *g) {
   int64_t count = g->batch * g->m * g->n;
-  if (count == 0) return;
+  if (count == 0) return EA_OK;
   if (g->k == 0) { /* an empty sum; the BLAS refuses rows of length 0 */
     if (!g->add) memset(g->c, 0, (size_t)(count * ea_dtype_size(g->dtype)));
-    return;
+    return EA_OK;
   }
+  EA_TRY(ea_blas_ready());
   int64_t work = g->m * g->n * g->k, side = EA_MAX(g->m, g->n);
   job j = {.g = g, .step = side, .pieces = 1, .per_shard = 1};
   if (work < PIECE) {
@@ -62,6 +63,7 @@ void ea_gemm_run(const ea_gemm *g) {
     j.pieces = (side + j.step - 1) / j.step;
   }
   ea_parallel((g->batch * j.pieces + j.per_shard - 1) / j.per_shard, run_shard, &j);
+  return EA_OK;
 }
 
 typedef struct conversion {

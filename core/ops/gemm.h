@@ -17,7 +17,7 @@ typedef struct ea_gemm {
 
 /* Runs it, cut into pieces by shape alone: any number of threads gives the same bytes. Every
  * element of c is one sum over k inside one call of the BLAS. */
-void ea_gemm_run(const ea_gemm *g);
+int ea_gemm_run(const ea_gemm *g);
 
 /* f32 memory with t's values: t's own, or for bf16 the next part of *scratch, which moves on. */
 const float *ea_gemm_widen(const ea_tensor *t, float **scratch);

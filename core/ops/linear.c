@@ -78,7 +78,7 @@ static int forward(ea_call *c) {
     biases b = {c->in[2], g.c, g.dtype, rows, out};
     ea_parallel_range(rows, EA_MAX(1, EA_CHUNK / EA_MAX(1, out)), spread_range, &b);
   }
-  ea_gemm_run(&g);
+  EA_TRY(ea_gemm_run(&g));
   ea_gemm_narrow(y, g.c);
   return EA_OK;
 }
@@ -106,14 +106,14 @@ static int backward(ea_call *c) {
     g.m = rows, g.n = in, g.k = out;
     g.b = ea_gemm_widen(c->in[1], &scratch);
     g.c = ea_gemm_target(c->gin[0], &scratch);
-    ea_gemm_run(&g);
+    EA_TRY(ea_gemm_run(&g));
     ea_gemm_narrow(c->gin[0], g.c);
   }
   if (c->gin[1]) { /* {rows, out}' {rows, in} */
     g.ta = 1, g.m = out, g.n = in, g.k = rows;
     g.b = ea_gemm_widen(c->in[0], &scratch);
     g.c = ea_gemm_target(c->gin[1], &scratch);
-    ea_gemm_run(&g);
+    EA_TRY(ea_gemm_run(&g));
     ea_gemm_narrow(c->gin[1], g.c);
   }
   if (c->nin > 2 && c->gin[2]) {

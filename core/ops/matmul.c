@@ -41,11 +41,11 @@ static int shape(ea_call *c) {
 }
 
 /* to = op(x) op(y) for operands already widened. */
-static void product(int dtype, int ta, int tb, int64_t batch, int64_t m, int64_t n, int64_t k,
-                    const void *x, const void *y, void *to) {
+static int product(int dtype, int ta, int tb, int64_t batch, int64_t m, int64_t n, int64_t k,
+                   const void *x, const void *y, void *to) {
   ea_gemm g = {.dtype = dtype == EA_F64 ? EA_F64 : EA_F32, .ta = ta, .tb = tb, .batch = batch,
                .m = m, .n = n, .k = k, .a = x, .b = y, .c = to};
-  ea_gemm_run(&g);
+  return ea_gemm_run(&g);
 }
 
 /* bf16's room for all three operands, forward, or for g and both pairs, backward. */
@@ -62,7 +62,7 @@ static int forward(ea_call *c) {
   if (!scratch) return EA_ERR_MEMORY;
   const float *a = ea_gemm_widen(c->in[0], &scratch), *b = ea_gemm_widen(c->in[1], &scratch);
   float *y = ea_gemm_target(c->out[0], &scratch);
-  product(c->out[0]->dtype, s.ta, s.tb, s.batch, s.m, s.n, s.k, a, b, y);
+  EA_TRY(product(c->out[0]->dtype, s.ta, s.tb, s.batch, s.m, s.n, s.k, a, b, y));
   ea_gemm_narrow(c->out[0], y);
   return EA_OK;
 }
@@ -76,15 +76,15 @@ static int backward(ea_call *c) {
   if (c->gin[0]) {
     const float *b = ea_gemm_widen(c->in[1], &scratch);
     float *ga = ea_gemm_target(c->gin[0], &scratch);
-    if (s.ta) product(dtype, s.tb, 1, s.batch, s.k, s.m, s.n, b, g, ga);
-    else product(dtype, 0, !s.tb, s.batch, s.m, s.k, s.n, g, b, ga);
+    if (s.ta) EA_TRY(product(dtype, s.tb, 1, s.batch, s.k, s.m, s.n, b, g, ga));
+    else EA_TRY(product(dtype, 0, !s.tb, s.batch, s.m, s.k, s.n, g, b, ga));
     ea_gemm_narrow(c->gin[0], ga);
   }
   if (c->gin[1]) {
     const float *a = ea_gemm_widen(c->in[0], &scratch);
     float *gb = ea_gemm_target(c->gin[1], &scratch);
-    if (s.tb) product(dtype, 1, s.ta, s.batch, s.n, s.k, s.m, g, a, gb);
-    else product(dtype, !s.ta, 0, s.batch, s.k, s.n, s.m, a, g, gb);
+    if (s.tb) EA_TRY(product(dtype, 1, s.ta, s.batch, s.n, s.k, s.m, g, a, gb));
+    else EA_TRY(product(dtype, !s.ta, 0, s.batch, s.k, s.n, s.m, a, g, gb));
     ea_gemm_narrow(c->gin[1], gb);
   }
   return EA_OK;

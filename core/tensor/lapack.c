@@ -108,7 +108,7 @@ int ea_svd(const ea_tensor *a, ea_tensor **u, ea_tensor **s, ea_tensor **vt) {
   if (!status) status = ea_tensor_new(a->dtype, 2, (int64_t[]){m, k}, &out[0]);
   if (!status) status = ea_tensor_new(a->dtype, 1, (int64_t[]){k}, &out[1]);
   if (!status) status = ea_tensor_new(a->dtype, 2, (int64_t[]){k, n}, &out[2]);
-  ea_blas_one_thread();
+  if (!status) status = ea_blas_ready();
   if (!status && k > 0) status = run_svd(copy, out[0], out[1], out[2]);
   ea_tensor_release(copy);
   if (status) {
@@ -177,7 +177,7 @@ int ea_eigh(const ea_tensor *a, ea_tensor **w, ea_tensor **v) {
   int status = ea_tensor_clone(a, a->dtype, &rows); /* the vectors replace it */
   if (!status) status = check_symmetric(rows);
   if (!status) status = ea_tensor_new(a->dtype, 1, &n, &values);
-  ea_blas_one_thread();
+  if (!status) status = ea_blas_ready();
   if (!status && n > 0) status = run_eigh(rows, values);
   if (!status) status = ea_tensor_permute(rows, (int[]){1, 0}, &columns);
   if (!status) status = ea_tensor_clone(columns, a->dtype, &vectors);
