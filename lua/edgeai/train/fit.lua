@@ -159,7 +159,7 @@ local function check_loss(self, loss, x)
   if loss == loss and math.abs(loss) < math.huge then return end
   fail_nonfinite(self, "the loss of %s became %s at epoch %d, batch %d (first in %s)",
     self.opts.label, loss ~= loss and "NaN" or "infinite", self.state.epoch, self.state.batch + 1,
-    nonfinite.where(self.net, self.opts.optimizer, x))
+    nonfinite.where(self.net, x))
 end
 
 local function count_right(self, y)
