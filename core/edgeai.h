@@ -226,7 +226,7 @@ EA_API int ea_graph_custom_tensor(ea_graph *g, int what, int i, ea_tensor **borr
  * wanted); of the node the run waits at. */
 EA_API void ea_graph_cancel(ea_graph *g); /* gives up a run that waits; run forward again */
 EA_API int64_t ea_graph_bytes(const ea_graph *g);  /* planned: activations and gradients */
-EA_API int64_t ea_graph_peak(const ea_graph *g);   /* planned plus leaves, gradients and scratch */
+EA_API int64_t ea_graph_peak(const ea_graph *g);   /* all: with leaves, their gradients, scratch */
 EA_API double ea_graph_flops(const ea_graph *g, int backward); /* 2 per multiply-add */
 EA_API int ea_graph_nodes(const ea_graph *g);
 EA_API const char *ea_graph_node_op(const ea_graph *g, int node);

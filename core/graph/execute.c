@@ -204,7 +204,9 @@ int ea_graph_custom_tensor(ea_graph *g, int what, int i, ea_tensor **borrowed) {
 
 int64_t ea_graph_bytes(const ea_graph *g) { return g->planned; }
 int64_t ea_graph_peak(const ea_graph *g) {
-  return g->planned + g->outside + (int64_t)g->scratch.bytes;
+  size_t own = sizeof *g + (size_t)g->most_node * sizeof *g->node +
+               (size_t)g->most_value * sizeof *g->value + (size_t)g->nvalue * sizeof(ea_tensor);
+  return g->planned + g->outside + (int64_t)(g->scratch.bytes + own);
 }
 int ea_graph_nodes(const ea_graph *g) { return g->nnode; }
 

@@ -183,8 +183,9 @@ static int make_gradients(ea_graph *g) {
   return EA_OK;
 }
 
-/* Second and later contributions to one gradient need a place to land, unless the op adds. */
-static int make_temps(ea_graph *g) {
+/* Second and later contributions to one gradient need a place to land, unless the op adds. Adds their
+ * number to *count. */
+static int make_temps(ea_graph *g, size_t *count) {
   for (int i = 0; i < g->nnode; i++) {
     ea_gnode *n = &g->node[i];
     if (!n->backward || n->fused || n->alias || n->call.op->flags & EA_OP_ACCUMULATES) continue;
@@ -193,6 +194,7 @@ static int make_temps(ea_graph *g) {
       if (!v->wants_grad || (v->uses < 2 && !v->leaf)) continue;
       EA_TRY(ea_tensor_new_symbolic(v->tensor->dtype, v->tensor->ndim, v->tensor->size,
                                     &n->temp[k]));
+      ++*count;
     }
   }
   return EA_OK;
@@ -283,8 +285,8 @@ int ea_graph_plan(ea_graph *g) {
   fuse_relu(g);
   alias_reshapes(g);
   EA_TRY(make_gradients(g));
-  EA_TRY(make_temps(g));
-  size_t most = 2 * (size_t)g->nvalue + (size_t)g->nnode * EA_MAX_IN + 1;
+  size_t most = 2 * (size_t)g->nvalue + 1;
+  EA_TRY(make_temps(g, &most));
   lifetime *times = ea_alloc(2 * (size_t)(g->nvalue + 1) * sizeof *times);
   ea_buffer *b = ea_alloc(most * sizeof *b);
   ea_buffer **busy = ea_alloc(most * sizeof *busy);

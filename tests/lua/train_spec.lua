@@ -333,7 +333,8 @@ describe("ea.train.fit", function()
     assert.equal(10000, step)
     assert.equal(early.live, late.live)
     assert.is_true(late.lua - early.lua < 256e3, "Lua grew by " .. late.lua - early.lua)
-    assert.is_true(late.resident - early.resident < 4e6,
+    -- (the address sanitizer holds back what was freed)
+    assert.is_true(late.resident - early.resident < 4e6 or os.getenv "EDGEAI_SANITIZED" ~= nil,
       "the process grew by " .. late.resident - early.resident)
     assert.is_true(late.count - early.count < 2000) -- each epoch has a bar and a loader's start
   end)
