@@ -74,7 +74,7 @@ static inline void ea_along_combine(const ea_along *l, const ea_tensor *out, con
 
 /* Groups a shard takes. */
 static inline int64_t ea_along_chunk(const ea_axis *a) {
-  return EA_MAX(1, EA_CHUNK / (EA_MAX(1, a->len) * EA_MIN(a->inner, EA_ALONG)));
+  return EA_MAX(1, EA_CHUNK / (EA_MAX(1, a->len) * EA_MAX(1, EA_MIN(a->inner, EA_ALONG))));
 }
 
 #endif

@@ -61,6 +61,11 @@ static const char *next_item(const char *s, schema_item *item) {
   return s;
 }
 
+/* Whole, and small enough that a double holds it exactly. */
+static int is_whole(double v) {
+  return v >= -0x1p53 && v <= 0x1p53 && v == (double)(int64_t)v;
+}
+
 int ea_call_set_attrs(ea_call *c, int nattr, const double *given) {
   const char *s = c->op->attrs ? c->op->attrs : "";
   schema_item item;
@@ -80,16 +85,18 @@ int ea_call_set_attrs(ea_call *c, int nattr, const double *given) {
     else
       return ea_call_fail(c, EA_ERR_ARG, "the attribute '%.*s' must be given", item.name_length,
                           item.name);
-    if (item.kind != 'f' && c->attr[k] != (double)(int64_t)c->attr[k])
+    if (item.kind != 'f' && !is_whole(c->attr[k]))
       return ea_call_fail(c, EA_ERR_ARG, "the attribute '%.*s' must be a whole number, got %g",
                           item.name_length, item.name, c->attr[k]);
+    if (item.kind == 'o' && c->attr[k] != 0 && c->attr[k] != 1)
+      return ea_call_fail(c, EA_ERR_ARG, "indices count from 0 or 1, not from %g", c->attr[k]);
     k++;
   }
   if (nattr > k && !list)
     return ea_call_fail(c, EA_ERR_ARG, "expected at most %d attributes, got %d", k, nattr);
   for (; k < nattr; k++) {
     c->attr[k] = given[k];
-    if (c->attr[k] != (double)(int64_t)c->attr[k])
+    if (!is_whole(c->attr[k]))
       return ea_call_fail(c, EA_ERR_ARG, "a list of integers holds %g", c->attr[k]);
   }
   c->nattr = k;
