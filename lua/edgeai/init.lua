@@ -67,7 +67,8 @@ end
 -- Modules by name; those whose file is named otherwise are listed.
 local files = { graph = "community" }
 local modules = { "nn", "data", "train", "nonn", "distill", "optim", "schedule", "io", "image",
-  "json", "graph", "capture", "config", "run", "plot", "draw", "progress", "table", "zoo" }
+  "json", "graph", "capture", "config", "run", "plot", "draw", "progress", "table", "zoo",
+  "bench" }
 local is_module = {}
 for _, name in ipairs(modules) do is_module[name] = true end
 

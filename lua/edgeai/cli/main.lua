@@ -8,7 +8,7 @@ local options = require "edgeai.cli.options"
 local session = require "edgeai.session"
 local text = require "edgeai.text"
 
-local order = { "run", "eval", "repl", "test", "data", "info" }
+local order = { "run", "eval", "repl", "test", "data", "info", "bench" }
 
 local function load_command(name)
   return require("edgeai.cli.command_" .. name)
