@@ -74,8 +74,8 @@ EA_API void ea_memory_fail_at(int64_t n);
 
 /* Interrupts. A first SIGINT/SIGTERM (after ea_signal_install) sets the pending signal number; a
  * second SIGINT ends the process with 130. Unless deferred, long work stops between two ops with
- * EA_ERR_INTERRUPTED. A training loop defers, polls, finishes its step and saves. SIGXFSZ is ignored:
- * a file too large for `ulimit -f` is a failed write. */
+ * EA_ERR_INTERRUPTED. A training loop defers, polls, finishes its step and saves.
+ * SIGXFSZ is ignored: a file too large for `ulimit -f` is a failed write. */
 EA_API int ea_signal_install(void);
 EA_API int ea_interrupt_pending(void); /* 0, or the signal's number */
 EA_API void ea_interrupt_clear(void);
@@ -168,8 +168,8 @@ EA_API const char *ea_op_attrs(int op);
  * graph is being captured: makes symbolic outputs. out receives ea_op_outputs(op) references. */
 EA_API int ea_apply(int op, int nin, ea_tensor *const *in, int nattr, const double *attr,
                     ea_tensor **out);
-/* Ops with random numbers (dropout) draw them by step as well: the one given to ea_graph_forward in a
- * captured graph, this one eagerly. 0 at the start. */
+/* Ops with random numbers (dropout) draw them by step as well: in a captured graph the one given to
+ * ea_graph_forward, eagerly this one. 0 at the start. */
 EA_API uint64_t ea_step(void);
 EA_API void ea_set_step(uint64_t step);
 EA_API int ea_grad_enabled(void);

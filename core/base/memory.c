@@ -65,8 +65,9 @@ void ea_free(void *p) {
 int ea_memory_room(size_t bytes, const char *whose) {
   void *p = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (p == MAP_FAILED)
-    return ea_fail(EA_ERR_MEMORY, "out of memory: %s may need %.0f MB more while %.1f MB are in use",
-                   whose, (double)bytes / 1e6, (double)live / 1e6);
+    return ea_fail(EA_ERR_MEMORY,
+                   "out of memory: %s may need %.0f MB more while %.1f MB are in use", whose,
+                   (double)bytes / 1e6, (double)live / 1e6);
   munmap(p, bytes);
   return EA_OK;
 }

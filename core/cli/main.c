@@ -115,7 +115,7 @@ static int run(lua_State *L)
 }
 
 /* Libraries' own endings are skipped: OpenBLAS's waits for its threads, and those, where memory is
- * short, for memory, for ever. Handlers run last in, first out: the libraries' would come behind. */
+ * short, for memory, for ever. Handlers run last in, first out: the libraries' come behind. */
 static void leave(int code, void *unused)
 {
   (void)unused;

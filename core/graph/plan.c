@@ -183,8 +183,8 @@ static int make_gradients(ea_graph *g) {
   return EA_OK;
 }
 
-/* Second and later contributions to one gradient need a place to land, unless the op adds. Adds their
- * number to *count. */
+/* Second and later contributions to one gradient need a place to land, unless the op adds. Adds
+ * their number to *count. */
 static int make_temps(ea_graph *g, size_t *count) {
   for (int i = 0; i < g->nnode; i++) {
     ea_gnode *n = &g->node[i];

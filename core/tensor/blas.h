@@ -12,8 +12,8 @@ void ea_sgemm(int ta, int tb, int64_t m, int64_t n, int64_t k, float alpha, cons
               int64_t lda, const float *b, int64_t ldb, float beta, float *c, int64_t ldc);
 void ea_dgemm(int ta, int tb, int64_t m, int64_t n, int64_t k, double alpha, const double *a,
               int64_t lda, const double *b, int64_t ldb, double beta, double *c, int64_t ldc);
-/* To be called by the driving thread before any product or LAPACK: takes OpenBLAS's own threads away
- * and makes sure that there is memory for its buffers. */
+/* To be called by the driving thread before any product or LAPACK: takes OpenBLAS's own threads
+ * away and makes sure that there is memory for its buffers. */
 int ea_blas_ready(void);
 
 #endif

@@ -66,6 +66,7 @@ local function capture(fn, specs)
   end
   local slot = ffi.new("ea_graph *[1]")
   F.check(C.ea_graph_begin(slot))
+  grad.captures = grad.captures + 1
   local handle = ffi.gc(slot[0], C.ea_graph_free)
   local scope = F.set_scope(nil) -- the graph's tensors outlive any ea.scope
   local ok, inputs, outputs = pcall(record, handle, fn, specs or {})

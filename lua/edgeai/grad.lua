@@ -6,7 +6,7 @@ local F = require "edgeai.ffi"
 local tensor = require "edgeai.tensor"
 
 local C = F.C
-local grad = {}
+local grad = { captures = 0 } -- how many captures were begun: edgeai.capture counts
 
 -- ---- switching ---------------------------------------------------------------------------------
 

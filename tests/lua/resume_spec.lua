@@ -196,4 +196,16 @@ describe("a training run", function()
       finish(dir, "stopped at the end of an epoch")
     end
   end)
+
+  it("says how to go on where it is stopped outside of the training too", function()
+    program.write(folder .. "/o.lua", [[
+      local ffi = require "ffi"
+      ffi.cdef "int kill(int, int); int getpid(void);"
+      local run = ea.run.open("o", ea.config {})
+      ffi.C.kill(ffi.C.getpid(), 2)
+      for _ = 1, 1e6 do ea.zeros { 10 }:exp() end]])
+    local code, _, err = program.run(folder, "run o.lua --out o")
+    assert.equal(130, code)
+    assert.equal("edgeai: interrupted; go on with --resume o\n", err)
+  end)
 end)

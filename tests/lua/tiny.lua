@@ -47,6 +47,23 @@ function tiny.net(dropout)
   }
 end
 
+--- A small real architecture for the same pictures.
+function tiny.wrn(precision, dropout)
+  return ea.nn.wrn { depth = 10, channels = 1, classes = 4, dropout = dropout or 0 }
+    :set_precision(precision or "f32")
+end
+
+function tiny.sgd(net, lr) return ea.optim.sgd(net, { lr = lr or 0.1, momentum = 0.9 }) end
+
+--- ea.train.fit with what most tests want; opts.split instead of the second argument.
+function tiny.fit(net, opts)
+  local o = { epochs = 2, batch = 16 }
+  for key, value in pairs(opts or {}) do o[key] = value end
+  local split = o.split or tiny.split(96, 1)
+  o.split = nil
+  return ea.train.fit(net, split, o)
+end
+
 --- One hash over all tensors of a list of { name =, tensor = }.
 function tiny.hash(...)
   local parts = {}

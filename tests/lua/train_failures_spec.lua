@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
--- Training that cannot go on: NaN, wrong or damaged checkpoints, a full disk, no memory. One sentence,
--- exit code 1, and the last good checkpoint stays. Everything runs through the real program.
+-- Training that cannot go on: NaN, wrong or damaged checkpoints, a full disk, no memory. One
+-- sentence, exit code 1, and the last good checkpoint stays. All through the real program.
 
 local program = require "program"
 
@@ -35,8 +35,8 @@ describe("a training run that cannot go on", function()
 
   --- Runs `edgeai run s.lua ARGUMENTS` in a shell where `limit` is in force.
   local function run_limited(limit, arguments)
-    local command = ("cd '%s' && { %s; EDGEAI_PATH='%s/tests/lua' '%s' run s.lua --quiet %s; } 2>&1 "
-      .. "</dev/null; echo $?"):format(folder, limit, program.root, program.path, arguments)
+    local command = ("cd '%s' && { %s; EDGEAI_PATH='%s/tests/lua' '%s' run s.lua --quiet %s; } "
+      .. "2>&1 </dev/null; echo $?"):format(folder, limit, program.root, program.path, arguments)
     local pipe = io.popen("timeout -s KILL 60 sh -c " .. "'" .. command:gsub("'", "'\\''") .. "'")
     local output = pipe:read("*a")
     pipe:close()
@@ -64,7 +64,7 @@ describe("a training run that cannot go on", function()
   end)
   after_each(function() program.remove(folder) end)
 
-  -- ---- NaN ---------------------------------------------------------------------------------------
+  -- ---- NaN --------------------------------------------------------------------------------------
 
   it("stops at NaN, says where, and keeps the last good checkpoint", function()
     local code, _, err = run("--out a --set late_lr=1e30 --set save_every=1000")
@@ -97,7 +97,7 @@ describe("a training run that cannot go on", function()
     says(err, "epoch 1, batch 1 (first in the output of conv2)")
   end)
 
-  -- ---- checkpoints -------------------------------------------------------------------------------
+  -- ---- checkpoints ------------------------------------------------------------------------------
 
   it("refuses damaged checkpoints and those of something else", function()
     assert.equal(0, (run("--out a")))
@@ -133,7 +133,7 @@ describe("a training run that cannot go on", function()
     says(err, "a/" .. checkpoint .. " is not a checkpoint")
   end)
 
-  -- ---- the disk ----------------------------------------------------------------------------------
+  -- ---- the disk ---------------------------------------------------------------------------------
 
   it("says that a file cannot grow, and keeps the checkpoint", function()
     assert.equal(0, (run("--out a --set epochs=1")))
@@ -169,7 +169,9 @@ describe("a training run that cannot go on", function()
     local pipe = io.popen(("cd '%s' && unshare -rm sh disk.sh 2>&1"):format(folder))
     local output = pipe:read("*a")
     pipe:close()
-    if output == "" or output:find("mount:", 1, true) then return pending("cannot mount a tmpfs") end
+    if output == "" or output:find("mount:", 1, true) then
+      return pending("a tmpfs cannot be mounted")
+    end
     local sentence = output:match("^0\n(edgeai: [^\n]+\n)1\nsame\n0\n$")
     assert.truthy(sentence, output)
     says(sentence, "cannot write disk/a/", "No space left on device")
@@ -182,7 +184,7 @@ describe("a training run that cannot go on", function()
     says(text, "cannot write the output: No space left on device")
   end)
 
-  -- ---- memory ------------------------------------------------------------------------------------
+  -- ---- memory -----------------------------------------------------------------------------------
 
   it("says that there is no memory, whatever it is missing for", function()
     if os.getenv "EDGEAI_SANITIZED" then return pending("sanitizers need their address space") end

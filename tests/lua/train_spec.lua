@@ -1,31 +1,13 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
--- ea.train: it learns, the same bytes at any number of threads, without allocating, and says what is
--- wrong. (What survives kill -9 is in resume_spec.lua.)
+-- ea.train: it learns, gives the same bytes at any number of threads, and says what is wrong. Also:
+-- train_memory_spec, train_failures_spec, and resume_spec for what survives kill -9.
 
-local F = require "edgeai.ffi"
-local json = require "edgeai.json"
-local program = require "program"
+local session = require "edgeai.session"
 local tiny = require "tiny"
 
 local function fails(fn, sentence) assert.error_matches(fn, sentence, 1, true) end
 
-local session = require "edgeai.session"
-
---- ea.train.fit with what most tests want.
-local function fit(net, opts)
-  local o = { epochs = 2, batch = 16 }
-  for key, value in pairs(opts or {}) do o[key] = value end
-  local split = o.split or tiny.split(96, 1)
-  o.split = nil
-  return ea.train.fit(net, split, o)
-end
-
-local function sgd(net, lr) return ea.optim.sgd(net, { lr = lr or 0.1, momentum = 0.9 }) end
-
-local function wrn(precision, dropout)
-  return ea.nn.wrn { depth = 10, channels = 1, classes = 4, dropout = dropout or 0 }
-    :set_precision(precision or "f32")
-end
+local fit, sgd, wrn = tiny.fit, tiny.sgd, tiny.wrn
 
 describe("ea.train.fit", function()
   local quiet = session.quiet
@@ -170,7 +152,7 @@ describe("ea.train.fit", function()
     end
   end)
 
-  -- ---- the same bytes ----------------------------------------------------------------------------
+  -- ---- the same bytes ---------------------------------------------------------------------------
 
   local function trained(precision, threads)
     ea.threads(threads)
@@ -261,7 +243,7 @@ describe("ea.train.fit", function()
     end
   end)
 
-  -- ---- dropout -----------------------------------------------------------------------------------
+  -- ---- dropout ----------------------------------------------------------------------------------
 
   it("draws another dropout mask in every step", function()
     local drop, x = ea.nn.sequential { { "drop", ea.nn.dropout { 0.5 } } }, ea.ones { 64 }
@@ -271,6 +253,15 @@ describe("ea.train.fit", function()
     for step = 0, 3 do masks[step] = g:forward(step):hash() end
     for step = 1, 3 do assert.not_equal(masks[0], masks[step]) end
     assert.equal(masks[2], g:forward(2):hash())
+    g:free()
+    ea.step(2)
+    assert.equal(masks[2], drop(x):hash()) -- eagerly the same
+    ea.step(0)
+    g = ea.capture(function(input) return drop(input), drop(input) end, { x })
+    g.inputs[1]:copy(x)
+    local first, second = g:forward(2)
+    assert.equal(masks[2], first:hash())
+    assert.not_equal(masks[2], second:hash()) -- the layer runs twice in a step
     g:free()
   end)
 
@@ -296,114 +287,7 @@ describe("ea.train.fit", function()
     fails(function() ea.step(-1) end, "step: expected a whole number")
   end)
 
-  -- ---- memory ------------------------------------------------------------------------------------
-
-  it("allocates nothing per step", function()
-    local net = wrn("f32", 0.1)
-    local counts = {}
-    fit(net, { split = tiny.split(160, 1, 16), epochs = 1, clip = 1,
-      augment = { crop_pad = 2, flip = true }, schedule = function()
-        counts[#counts + 1] = ea.memory().count
-        return 0.01
-      end })
-    assert.equal(10, #counts)
-    assert.equal(counts[2], counts[10])
-  end)
-
-  local function resident()
-    return tonumber(program.read("/proc/self/status"):match("VmRSS:%s*(%d+)")) * 1024
-  end
-
-  it("keeps memory flat over 10,000 steps", function()
-    local function sizes()
-      collectgarbage()
-      collectgarbage()
-      return { live = ea.memory().live, lua = collectgarbage("count") * 1024,
-        resident = resident(), count = ea.memory().count }
-    end
-    local net = tiny.net(0.1)
-    local step, early, late = 0, nil, nil
-    fit(net, { split = tiny.split(400, 1, 6), epochs = 100, batch = 4, clip = 1,
-      augment = { flip = true }, schedule = function()
-        step = step + 1
-        if step == 500 then early = sizes() end
-        if step == 9999 then late = sizes() end
-        return 1e-3
-      end })
-    assert.equal(10000, step)
-    assert.equal(early.live, late.live)
-    assert.is_true(late.lua - early.lua < 256e3, "Lua grew by " .. late.lua - early.lua)
-    -- (the address sanitizer holds back what was freed)
-    assert.is_true(late.resident - early.resident < 4e6 or os.getenv "EDGEAI_SANITIZED" ~= nil,
-      "the process grew by " .. late.resident - early.resident)
-    assert.is_true(late.count - early.count < 2000) -- each epoch has a bar and a loader's start
-  end)
-
-  it("plans the memory it takes, within a tenth", function()
-    for _, precision in ipairs { "f32", "bf16" } do
-      for _, training in ipairs { true, false } do
-        local net = ea.nn.wrn { depth = 10 }:set_precision(precision):train(training)
-        local own = 0
-        for _, item in ipairs(net:state_dict()) do own = own + item.tensor:bytes() end
-        local x, y = ea.zeros({ 32, 32, 32, 3 }, precision), ea.ones({ 32 }, "i32")
-        collectgarbage()
-        collectgarbage()
-        local before = ea.memory().live - own
-        F.C.ea_memory_reset_peak()
-        local g = training
-          and ea.capture(function(a, b) return net(a):to("f32"):cross_entropy(b) end, { x, y })
-          or ea.no_grad(ea.capture, function(a) return net(a) end, { x })
-        local planned = g.peak
-        g.inputs[1]:copy(x)
-        if training then g.inputs[2]:copy(y) end
-        for step = 1, 2 do
-          g:forward(step)
-          if training then g:backward() end
-        end
-        local used = ea.memory().peak - before
-        assert.is_true(planned > 0.9 * used and planned < 1.1 * used,
-          ("%s %s: %d planned, %d used"):format(precision, training and "training" or "inference",
-            planned, used))
-        assert.equal(planned, g.peak)
-        g:free()
-      end
-    end
-  end)
-
-  it("survives the failure of any allocation", function()
-    local net = tiny.net(0.1)
-    local split = tiny.split(32, 1)
-    local opt = sgd(net)
-    local function train()
-      return fit(net, { split = split, epochs = 1, optimizer = opt, validate = split, clip = 1 })
-    end
-    train()
-    local count = ea.memory().count
-    train()
-    local most = ea.memory().count - count
-    for n = 1, most do
-      F.C.ea_memory_fail_at(n)
-      local ok, message = pcall(train)
-      F.C.ea_memory_fail_at(0)
-      assert.is_false(ok, n .. " of " .. most)
-      assert.truthy(message:find("out of memory", 1, true), message)
-      assert.is_nil(message:find("\n", 1, true), message)
-    end
-    collectgarbage()
-    collectgarbage()
-    local live = ea.memory().live
-    for _ = 1, 3 do
-      F.C.ea_memory_fail_at(most - 5)
-      pcall(train)
-      F.C.ea_memory_fail_at(0)
-    end
-    collectgarbage()
-    collectgarbage()
-    assert.is_true(ea.memory().live <= live, "a failed training leaks")
-    train()
-  end)
-
-  -- ---- errors ------------------------------------------------------------------------------------
+  -- ---- errors -----------------------------------------------------------------------------------
 
   it("names what is wrong with its options", function()
     local net = tiny.net()
