@@ -74,6 +74,7 @@ return function(args)
   if signal ~= 0 then
     local message = type(result) == "table" and tostring(result.message) or ""
     local sentence = message:match("interrupted.*") or "interrupted"
+    sentence = sentence:gsub(" %[edgeai/[%w_/]+%.lua:%d+%]", "") -- where it came is of no use
     if session.run and not sentence:find("--resume", 1, true) then
       sentence = sentence .. "; go on with --resume " .. session.run
     end
