@@ -14,7 +14,7 @@ describe("ea.bench", function()
     end
   end)
 
-  it("counts the work of a step: forward is 2 per multiply-add, training three times that", function()
+  it("counts the work of a step: 2 per multiply-add", function()
     local net = ea.nn.wrn { depth = 10 }
     local infer = ea.bench.run("infer.wrn-10-1", { batch = 2, seconds = 0, bound = false })
     local per_image = infer.gflops * 1e9 / infer.value
