@@ -38,6 +38,10 @@ return function(students, teacher, parts, opts)
     local targets, teacher_logits = grad.no_grad(ask_teacher, x)
     local vectors, logits = students:vectors(x)
     logits = logits:to("f32")
+    if teacher_logits:size(2) ~= logits:size(2) then
+      F.raise("nonn.objective: the teacher knows %d classes, the students %d; take a teacher of the "
+        .. "same data set", teacher_logits:size(2), logits:size(2))
+    end
     local loss = ops.functions.cross_entropy(logits, y, { smoothing = o.smoothing }) * (1 - o.alpha)
     if o.alpha > 0 then
       loss = loss + distill.kd(logits, teacher_logits, { temperature = o.temperature }) * o.alpha
