@@ -308,6 +308,9 @@ int ea_loader_next(ea_loader *l, ea_tensor *x, ea_tensor *y, ea_tensor *id, int 
   while (!s->ready) pthread_cond_wait(&l->changed, &l->lock);
   pthread_mutex_unlock(&l->lock);
 
+  ea_changed(x);
+  ea_changed(y);
+  if (id) ea_changed(id);
   memcpy(ea_ptr(x), s->x, (size_t)ea_tensor_bytes(x)); /* a ready slot is the caller's */
   for (int i = 0; i < l->batch; i++) ea_i32(y)[i] = s->label[i] + base;
   for (int i = 0; id && i < l->batch; i++) ea_i32(id)[i] = s->image[i] + base;

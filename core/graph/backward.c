@@ -122,8 +122,21 @@ static int is_reached(const ea_node *n) {
   return 0;
 }
 
+static int check_unchanged(const ea_node *n) {
+  const ea_call *c = &n->call;
+  int same = 1;
+  for (int i = 0; i < c->nin; i++)
+    same &= !c->in[i]->storage || c->in[i]->storage->version == n->version_in[i];
+  for (int j = 0; j < c->nout; j++)
+    same &= !c->out[j]->storage || c->out[j]->storage->version == n->version_out[j];
+  return same ? EA_OK
+              : ea_call_fail(c, EA_ERR_ARG, "a tensor that its gradient needs was changed in place "
+                             "since; :clone() it before changing it");
+}
+
 static int run_node(ea_node *n) {
   ea_call *c = &n->call;
+  EA_TRY(check_unchanged(n));
   ea_tensor *gin[EA_MAX_IN] = {0};
   int status = EA_OK;
   if (c->op->flags & EA_OP_ALIAS) {

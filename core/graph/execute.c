@@ -55,6 +55,7 @@ int ea_graph_forward(ea_graph *g, uint64_t step) {
     g->direction = FORWARD;
     g->ran_forward = 0;
     follow_leaves(g);
+    g->arena->version++; /* tapes may know the outputs of the run before */
   }
   int status = run_forward(g);
   if (status < 0) g->waiting = 0;

@@ -14,6 +14,7 @@ typedef struct ea_node {
   uint64_t mark;  /* of the traversal that saw it last */
   uint64_t order; /* grows with every node: a topological order */
   ea_call call;   /* in, out: what backward needs, else shapes without data */
+  uint32_t version_in[EA_MAX_IN], version_out[EA_MAX_OUT]; /* of their storage when kept */
   struct ea_node *parent[EA_MAX_IN]; /* that made input i, if a gradient flows there; retained */
   int parent_output[EA_MAX_IN];
   ea_tensor *leaf[EA_MAX_IN]; /* or the leaf that wants the gradient; retained */

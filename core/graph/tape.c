@@ -88,8 +88,11 @@ void ea_node_release(ea_node *n) {
 }
 
 /* The same memory without history; or only the shape. */
-static int keep(const ea_tensor *t, int with_data, ea_tensor **out) {
-  if (with_data) return ea_tensor_on(t->storage, t->offset, t->dtype, t->ndim, t->size, out);
+static int keep(const ea_tensor *t, int with_data, ea_tensor **out, uint32_t *version) {
+  if (with_data) {
+    *version = t->storage->version;
+    return ea_tensor_on(t->storage, t->offset, t->dtype, t->ndim, t->size, out);
+  }
   return ea_tensor_new_symbolic(t->dtype, t->ndim, t->size, out);
 }
 
@@ -122,9 +125,9 @@ static int remember(ea_call *c, ea_tensor *const *in, int custom, int visible) {
   c->free_state = NULL;
   int status = EA_OK;
   for (int i = 0; i < c->nin && !status; i++)
-    status = keep(c->in[i], c->op->need_in >> i & 1, &n->call.in[i]);
+    status = keep(c->in[i], c->op->need_in >> i & 1, &n->call.in[i], &n->version_in[i]);
   for (int j = 0; j < c->nout && !status; j++)
-    status = keep(c->out[j], c->op->need_out >> j & 1, &n->call.out[j]);
+    status = keep(c->out[j], c->op->need_out >> j & 1, &n->call.out[j], &n->version_out[j]);
   if (!status) {
     n->custom = custom;
     link_inputs(n, in);

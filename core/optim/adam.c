@@ -63,6 +63,7 @@ int ea_adam(ea_tensor *p, const ea_tensor *g, ea_tensor *m, ea_tensor *v,
   EA_TRY(ea_optim_check_range("adam", "wd", wd, 0, INFINITY));
   if (step < 1)
     return ea_fail(EA_ERR_ARG, "adam: step counts from 1, but is %lld", (long long)step);
+  ea_changed(p);
   adam a = {.p = ea_f32(p), .m = ea_f32(m), .v = ea_f32(v), .g = ea_f32(g),
             .mask = decay_mask ? ea_u8(decay_mask) : NULL, .beta1 = (float)beta1,
             .beta2 = (float)beta2, .rest1 = (float)(1 - beta1), .rest2 = (float)(1 - beta2),

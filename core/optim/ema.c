@@ -25,6 +25,7 @@ int ea_ema(ea_tensor *average, const ea_tensor *p, double decay) {
   EA_TRY(ea_optim_check("ema", "average", average, EA_F32, n));
   /* 1 included: a frozen average */
   EA_TRY(ea_optim_check_range("ema", "decay", decay, 0, nextafter(1, 2)));
+  ea_changed(average);
   ema e = {ea_f32(average), ea_f32(p), (float)decay, (float)(1 - decay)};
   ea_parallel_range(n, EA_CHUNK, ema_range, &e);
   return EA_OK;

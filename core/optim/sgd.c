@@ -56,6 +56,7 @@ int ea_sgd(ea_tensor *p, const ea_tensor *g, ea_tensor *m, const ea_tensor *deca
   EA_TRY(ea_optim_check_range("sgd", "lr", lr, 0, INFINITY));
   EA_TRY(ea_optim_check_range("sgd", "momentum", momentum, 0, 1));
   EA_TRY(ea_optim_check_range("sgd", "wd", wd, 0, INFINITY));
+  ea_changed(p);
   sgd s = {.p = ea_f32(p), .m = momentum != 0 ? ea_f32(m) : NULL, .g = ea_f32(g),
            .mask = decay_mask ? ea_u8(decay_mask) : NULL, .lr = (float)lr,
            .momentum = (float)momentum, .wd = (float)wd, .scale = (float)scale,

@@ -88,6 +88,7 @@ int ea_tensor_copy(ea_tensor *dst, const ea_tensor *src) {
                    ea_shape_text(dst));
   int64_t n = ea_tensor_count(dst);
   if (n == 0) return EA_OK;
+  ea_changed(dst);
   int dw = ea_dtype_size(dst->dtype), sw = ea_dtype_size(src->dtype);
   if (ea_tensor_contiguous(dst) && ea_tensor_contiguous(src)) {
     copy_row(ea_ptr(dst), dst->dtype, 1, ea_ptr(src), src->dtype, 1, n);
@@ -133,6 +134,7 @@ int ea_tensor_fill(ea_tensor *t, double value) {
   double one_value[1];
   write_at(one_value, t->dtype, 0, value);
   if (ea_tensor_contiguous(t)) {
+    ea_changed(t);
     int w = ea_dtype_size(t->dtype);
     char *p = ea_ptr(t);
     memcpy(p, one_value, (size_t)w);

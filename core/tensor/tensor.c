@@ -64,6 +64,7 @@ int ea_storage_new(int64_t bytes, ea_storage **out) {
     return EA_ERR_MEMORY;
   }
   s->refs = 1;
+  s->version = 0;
   s->bytes = bytes;
   *out = s;
   return EA_OK;

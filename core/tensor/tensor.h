@@ -10,6 +10,7 @@
 
 typedef struct ea_storage {
   int32_t refs;
+  uint32_t version; /* counts changes in place, which a tape that kept the values must notice */
   int64_t bytes;
   void *data;
 } ea_storage;
@@ -46,6 +47,9 @@ const char *ea_shape_text(const ea_tensor *t);
 const char *ea_sizes_text(int ndim, const int64_t *size);
 /* EA_OK if the sizes are legal: >= 0, product within 2^47. */
 int ea_check_sizes(int ndim, const int64_t *size);
+
+/* Whoever writes into a tensor that tapes may know says so. */
+static inline void ea_changed(const ea_tensor *t) { t->storage->version++; }
 
 static inline void *ea_ptr(const ea_tensor *t) {
   return (char *)t->storage->data + t->offset * ea_dtype_size(t->dtype);

@@ -55,7 +55,7 @@ local function in_f32(self, fn, size, dtype, ...)
   return narrow and t:to("bf16") or t
 end
 
---- Uniform in [low, high).
+--- Uniform in [low, high); rounded to bf16, high itself can come out.
 function stream:uniform(size, low, high, dtype)
   return in_f32(self, C.ea_random_uniform, size, dtype, low or 0, high or 1)
 end

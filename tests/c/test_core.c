@@ -394,6 +394,10 @@ static void elements_depend_on_their_place_alone(void **state) {
       assert_true(fabs(std - (kind ? 2 : sqrt(0.75))) < 0.15);
       ea_tensor_release(all);
     }
+  ea_tensor *narrow = vector(EA_F32, 99); /* few numbers between: rounding must not reach the end */
+  assert_int_equal(ea_random_uniform(narrow, 1, 2, 3, 1, 1 + 0x1p-22), EA_OK);
+  for (int i = 0; i < 99; i++) assert_true(at(narrow, i, 0) >= 1 && at(narrow, i, 0) < 1 + 0x1p-22);
+  ea_tensor_release(narrow);
   ea_tensor *half = vector(EA_BF16, 4);
   assert_int_equal(ea_random_uniform(half, 1, 2, 3, 0, 1), EA_ERR_DTYPE);
   ea_tensor_release(half);

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
--- Every op with arguments that are legal, odd, or wrong: it runs or refuses in a sentence that names
--- it, and nothing else. Sizes of 0 and 1, all types, views, NaN, numbers beyond every limit.
+-- Every op with arguments that are legal, odd, or wrong: it runs or refuses in a sentence, and
+-- nothing else. Sizes of 0 and 1, all types, views, NaN, numbers beyond every limit.
 
 local F = require "edgeai.ffi"
 local ops = require "edgeai.ops"
@@ -23,7 +23,9 @@ local TYPES = { "f32", "f64", "bf16", "i32", "u8", "i8" }
 local SIZES = { 0, 1, 1, 2, 3, 4, 5 }
 
 local function values(size, dtype)
-  if dtype == "i32" then return ea.full(size, pick { -1, 0, 0, 1, 1, 2, 2 ^ 31 - 1, -2 ^ 31 }, dtype) end
+  if dtype == "i32" then
+    return ea.full(size, pick { -1, 0, 0, 1, 1, 2, 2 ^ 31 - 1, -2 ^ 31 }, dtype)
+  end
   local t = ea.rng("values", { index = random(1000) }):normal(size, 0, 1):to(dtype)
   if random(10) == 1 then t:fill(pick { 0, 0 / 0, 1 / 0, -1 / 0, 1e30 }) end
   return t
