@@ -182,7 +182,8 @@ EA_API int ea_tensor_set_grad(ea_tensor *t, ea_tensor *grad); /* same shape, or 
 EA_API int ea_tensor_detach(ea_tensor *t, ea_tensor **out);   /* shares storage, no history */
 
 /* Backward from `root` (a scalar, or with `grad` of its shape), adding into the .grad of every leaf
- * that requires one. The tape below root is freed. Runs to the end unless it meets a node whose
+ * that requires one. What a gradient reads must not have been changed in place since (EA_ERR_ARG).
+ * The tape below root is freed. Runs to the end unless it meets a node whose
  * gradient is written outside (ea_custom): then it returns the positive id of that node; fetch its
  * output gradients, give its input gradients, and call ea_backward_resume. The run frees itself at its
  * end and on errors: *run is set on a positive return only. */
