@@ -275,7 +275,8 @@ describe("README.md: tables", function()
   end)
 
   it("list all layers", function()
-    local other = { Module = true, is_module = true, register = true, architectures = true,
+    local other = { Module = true, is_module = true, register = true, unregister = true,
+      architectures = true,
       build = true, load = true, from_state = true }
     for _, name in ipairs(ea.nn.architectures()) do other[name] = true end
     local expected, got = {}, {}

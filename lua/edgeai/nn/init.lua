@@ -57,6 +57,11 @@ for _, name in ipairs { "wrn", "resnet", "vgg", "mobilenet_v2", "lenet5", "mlp",
   nn.register(name, require("edgeai.nn.arch." .. name))
 end
 
+--- Takes an architecture away again.
+function nn.unregister(name)
+  if builders[name] then builders[name], nn[name] = nil, nil end
+end
+
 --- Sorted names of the architectures.
 function nn.architectures() return text.keys(builders) end
 
