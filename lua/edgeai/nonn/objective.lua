@@ -39,8 +39,8 @@ return function(students, teacher, parts, opts)
     local vectors, logits = students:vectors(x)
     logits = logits:to("f32")
     if teacher_logits:size(2) ~= logits:size(2) then
-      F.raise("nonn.objective: the teacher knows %d classes, the students %d; take a teacher of the "
-        .. "same data set", teacher_logits:size(2), logits:size(2))
+      F.raise("nonn.objective: the teacher knows %d classes, the students %d; take a teacher of "
+        .. "the same data set", teacher_logits:size(2), logits:size(2))
     end
     local loss = ops.functions.cross_entropy(logits, y, { smoothing = o.smoothing }) * (1 - o.alpha)
     if o.alpha > 0 then
