@@ -9,7 +9,7 @@ local reader = require "edgeai.data.reader"
 local splits = require "edgeai.data.splits"
 local stats = require "edgeai.data.stats"
 
-pcall(ffi.cdef, "int setenv(const char *, const char *, int);")
+pcall(ffi.cdef, "int setenv(const char *, const char *, int); int unsetenv(const char *);")
 
 local function refused(pattern, fn, ...)
   local ok, message = pcall(fn, ...)
@@ -77,6 +77,7 @@ end
 
 describe("ea.data", function()
   local root
+  local cache = os.getenv "XDG_CACHE_HOME"
 
   setup(function()
     local pipe = io.popen "mktemp -d"
@@ -93,6 +94,7 @@ describe("ea.data", function()
   teardown(function()
     ea.data.unregister "small-10"
     ea.data.unregister "small-100"
+    if cache then ffi.C.setenv("XDG_CACHE_HOME", cache, 1) else ffi.C.unsetenv "XDG_CACHE_HOME" end
     os.execute("rm -rf '" .. root .. "'")
   end)
 
