@@ -393,6 +393,16 @@ describe("the tape", function()
     end)
   end)
 
+  it("refuses running statistics that it could only update a copy of", function()
+    local x, both = ea.rng("x"):normal({ 4, 2 }), ea.ones { 2, 2 }
+    local function norm(options)
+      return x:batch_norm(ea.ones { 2 }, ea.zeros { 2 }, both:select(2, 1), both:select(2, 2),
+        options)
+    end
+    fails(function() norm { training = true } end, "contiguous")
+    assert.same({ 4, 2 }, norm().shape)
+  end)
+
   it("does not mind changes to what no gradient needs", function()
     local a, b = ea.tensor({ 3, 1, 2 }):require_grad(), ea.tensor { 1, 2, 3 }
     local y = (a + b) * 2
