@@ -4,6 +4,7 @@
 local options = require "edgeai.cli.options"
 local session = require "edgeai.session"
 local setup = require "edgeai.cli.setup"
+local source = require "edgeai.source"
 
 local command = {
   usage = "run SCRIPT [options]",
@@ -21,18 +22,6 @@ local command = {
   },
   own_help = true,
 }
-
-local function load_script(path)
-  if path == "-" then return load(io.read("*a"), "=stdin", "t") end
-  local file, message = io.open(path, "rb")
-  if not file then return nil, message end
-  local code = file:read("*a")
-  file:close()
-  if not code then return nil, path .. " is a folder; name the script in it" end
-  -- "@edgeai/..." are our own files' chunk names.
-  local name = path:find("^edgeai/") and "./" .. path or path
-  return load(code:gsub("^#![^\n]*", ""), "@" .. name, "t")
-end
 
 local function fill_session(given, script)
   for _, setting in ipairs(given.set or {}) do
@@ -56,7 +45,7 @@ function command.run(given, operands)
   local script = operands[1]
   if not script then options.fail(command, "run needs a script") end
   fill_session(given, script)
-  local chunk, message = load_script(script)
+  local chunk, message = source.load(script ~= "-" and script or nil)
   if not chunk then
     io.stderr:write("edgeai: ", message, "\n")
     return 1

@@ -7,6 +7,7 @@ local errors = require "edgeai.cli.errors"
 local options = require "edgeai.cli.options"
 local session = require "edgeai.session"
 local text = require "edgeai.text"
+require "edgeai.cli.text_only"
 
 local order = { "run", "eval", "repl", "test", "data", "info", "bench" }
 

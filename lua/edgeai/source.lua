@@ -1,0 +1,40 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- edgeai.source - Lua files as text. Bytecode is refused: LuaJIT does not verify it, and a changed
+-- byte of it can do anything to the process.
+
+local source = {}
+
+--- What load says of bytecode where text was wanted, as a sentence.
+function source.explain(message, name)
+  if tostring(message):find("attempt to load chunk with wrong mode", 1, true) then
+    return ("%s is Lua bytecode; only text is loaded: give the source"):format(name)
+  end
+  return message
+end
+
+--- The text of a file (nil: of standard input), or nil and a sentence.
+function source.read(path)
+  if path == nil then return io.read("*a") end
+  local file, message = io.open(path, "rb")
+  if not file then return nil, message end
+  local text = file:read("*a")
+  file:close()
+  if not text then return nil, path .. " is a folder; name the file in it" end
+  return text
+end
+
+--- The chunk of a file (nil: of standard input), or nil and a sentence. A first line with #! is
+-- skipped.
+function source.load(path)
+  local text, message = source.read(path)
+  if not text then return nil, message end
+  -- "@edgeai/..." are our own files' chunk names.
+  local name = path and "@" .. (path:find("^edgeai/") and "./" .. path or path) or "=stdin"
+  local rest = text:match("^#[^\n]*\n?(.*)$")
+  if rest then text = (rest:find("^\27") and "" or "\n") .. rest end -- lines keep their numbers
+  local chunk
+  chunk, message = load(text, name, "t")
+  return chunk, not chunk and source.explain(message, path or "standard input") or nil
+end
+
+return source
