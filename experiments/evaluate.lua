@@ -23,5 +23,5 @@ for i, name in ipairs(d.names) do
   rows[i] = { name, total, ("%.2f %%"):format(100 * right / math.max(total, 1)) }
 end
 print(ea.table({ "class", "images", "accuracy" }, rows))
-print(("%s on %s %s: %.2f %% of %d images, mean cross-entropy %.4f"):format(cfg.model, d.name,
-  cfg.split, accuracy, d[cfg.split].count, loss))
+print(("%s on %s %s: %.2f %% of %s images, mean cross-entropy %.4f"):format(cfg.model, d.name,
+  cfg.split, accuracy, ea.table.number(d[cfg.split].count), loss))

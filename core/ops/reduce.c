@@ -21,7 +21,7 @@ int ea_reduce_axes(const ea_call *c, int first, unsigned *mask) {
     int axis;
     EA_TRY(ea_call_axis(c, c->attr[k], ndim, &axis));
     if (bits >> axis & 1)
-      return ea_call_fail(c, EA_ERR_ARG, "axis %d (counted from 0) is given twice", axis);
+      return ea_call_fail(c, EA_ERR_ARG, "one axis is given twice");
     bits |= 1u << axis;
   }
   *mask = c->nattr > first ? bits : (1u << ndim) - 1;

@@ -60,7 +60,7 @@ int ea_adam(ea_tensor *p, const ea_tensor *g, ea_tensor *m, ea_tensor *v,
   EA_TRY(ea_optim_check_range("adam", "beta1", beta1, 0, 1));
   EA_TRY(ea_optim_check_range("adam", "beta2", beta2, 0, 1));
   EA_TRY(ea_optim_check_range("adam", "eps", eps, 0, INFINITY));
-  EA_TRY(ea_optim_check_range("adam", "wd", wd, 0, INFINITY));
+  EA_TRY(ea_optim_check_range("adam", "weight_decay", wd, 0, INFINITY));
   if (step < 1)
     return ea_fail(EA_ERR_ARG, "adam: step counts from 1, but is %lld", (long long)step);
   ea_changed(p);

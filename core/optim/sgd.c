@@ -55,7 +55,7 @@ int ea_sgd(ea_tensor *p, const ea_tensor *g, ea_tensor *m, const ea_tensor *deca
   if (decay_mask) EA_TRY(ea_optim_check("sgd", "decay_mask", decay_mask, EA_U8, n));
   EA_TRY(ea_optim_check_range("sgd", "lr", lr, 0, INFINITY));
   EA_TRY(ea_optim_check_range("sgd", "momentum", momentum, 0, 1));
-  EA_TRY(ea_optim_check_range("sgd", "wd", wd, 0, INFINITY));
+  EA_TRY(ea_optim_check_range("sgd", "weight_decay", wd, 0, INFINITY));
   ea_changed(p);
   sgd s = {.p = ea_f32(p), .m = momentum != 0 ? ea_f32(m) : NULL, .g = ea_f32(g),
            .mask = decay_mask ? ea_u8(decay_mask) : NULL, .lr = (float)lr,

@@ -86,7 +86,7 @@ end
 local function given_places(layout, n)
   local place = F.need_tensor(layout, "draw.network: layout"):tolist()
   if #place ~= n or type(place[1]) ~= "table" or #place[1] ~= 2 then
-    F.raise("draw.network: expected a layout {%d, 2}, got %s", n, tensor.describe(layout))
+    F.raise("draw.network: expected a layout {%d, 2}, got %s", n, F.describe(layout))
   end
   return place
 end
@@ -173,7 +173,7 @@ function draw.network(path, options)
   if w.ndim ~= 2 or w:size(1) ~= w:size(2) or o.membership.ndim ~= 1
     or o.membership:size(1) ~= w:size(1) then
     F.raise("draw.network: expected weights {n, n} and a membership {n}, got %s and %s",
-      tensor.describe(w), tensor.describe(o.membership))
+      F.describe(w), F.describe(o.membership))
   end
   w = w:to("f64"):contiguous()
   local net, part = survey(w), o.membership:tolist()

@@ -106,6 +106,13 @@ function F.is_tensor(x)
   return type(x) == "cdata" and ffi.istype(tensor_type, x)
 end
 
+--- "{2, 3} f32"
+function F.describe(t)
+  local sizes = {}
+  for d = 1, C.ea_tensor_ndim(t) do sizes[d] = tostring(tonumber(C.ea_tensor_size(t, d - 1))) end
+  return ("{%s} %s"):format(table.concat(sizes, ", "), F.dtype_names[C.ea_tensor_dtype(t)])
+end
+
 --- Raises if a tensor was dropped; returns it.
 function F.need_alive(t)
   if t.p == nil then

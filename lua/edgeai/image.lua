@@ -32,7 +32,7 @@ function image.to_u8(t, options)
   F.need_tensor(t, "image.to_u8")
   if t.dtype == "u8" then return t end
   if not is_float(t) then
-    F.raise("image.to_u8: expected floats or u8, got %s", tensor.describe(t))
+    F.raise("image.to_u8: expected floats or u8, got %s", F.describe(t))
   end
   local low, high = o.low, o.high
   if o.auto then low, high = range_of { t } end
@@ -52,7 +52,7 @@ local function as_picture(t, where, options)
   end
   local c = shape[3]
   if #shape ~= 3 or (c ~= 1 and c ~= 3 and c ~= 4) then
-    F.raise("%s: expected a picture {height, width, 1, 3 or 4}, got %s", where, tensor.describe(t))
+    F.raise("%s: expected a picture {height, width, 1, 3 or 4}, got %s", where, F.describe(t))
   end
   return image.to_u8(t, options)
 end
@@ -137,7 +137,7 @@ local function pictures_of(t, o)
     F.need_tensor(t, "image.grid")
     if t.ndim ~= 4 then
       F.raise("image.grid: expected pictures {n, height, width, channels}, got %s",
-        tensor.describe(t))
+        F.describe(t))
     end
     for i = 1, t:size(1) do list[i] = t:detach():select(1, i) end
   end
@@ -149,7 +149,7 @@ local function pictures_of(t, o)
     for d = 1, 3 do
       if list[i]:size(d) ~= list[1]:size(d) then
         F.raise("image.grid: picture %d is %s, the first one %s; all must be of one size", i,
-          tensor.describe(list[i]), tensor.describe(list[1]))
+          F.describe(list[i]), F.describe(list[1]))
       end
     end
   end

@@ -12,10 +12,11 @@ local grad = require "edgeai.grad"
 local ea = { version = ffi.string(F.C.ea_version()) }
 
 for name, fn in pairs(ops.functions) do ea[name] = fn end
-for _, source in ipairs { tensor, random } do
-  for name, value in pairs(source) do
-    if type(value) == "function" then ea[name] = value end
-  end
+for _, name in ipairs { "tensor", "empty", "zeros", "ones", "full", "eye", "arange" } do
+  ea[name] = tensor[name]
+end
+for _, name in ipairs { "seed", "step", "rng", "rand", "randn", "randperm" } do
+  ea[name] = random[name]
 end
 ea.no_grad, ea.scope, ea.custom, ea.gradcheck = grad.no_grad, grad.scope, grad.custom, grad.check
 

@@ -141,9 +141,31 @@ local function kind_of(path, where)
   return kind
 end
 
+-- Before its extension is looked at: a path that is no file has none to speak of.
+local function need_file(path)
+  if type(path) == "string" and C.ea_file_exists(path) == 0 then
+    F.raise("cannot read %s: No such file or directory", path)
+  end
+end
+
 --- Reads a file. npy, png, jpg: the tensor. npz, safetensors: tensors by name, metadata (texts by
 -- name), names in the file's order.
-function files.load(path) return kind_of(path, "io.load").load(path) end
+function files.load(path)
+  need_file(path)
+  return kind_of(path, "io.load").load(path)
+end
+
+--- Reads a file of tensors by name, safetensors or npz: tensors by name, metadata, names. `where`
+-- says in sentences who wants it.
+function files.load_named(path, where)
+  need_file(path)
+  local kind = kind_of(path, where)
+  if kind ~= kinds.safetensors and kind ~= kinds.npz then
+    F.raise("%s: %s holds no tensors by name; expected a .safetensors or .npz file", where, path)
+  end
+  local tensors, meta, names = kind.load(path)
+  return tensors, meta or {}, names
+end
 
 --- Writes a file, atomically: the old one stays until the new one is complete.
 -- npy, png: x is a tensor. npz, safetensors: x is { name = tensor, ... } (written in bytewise

@@ -28,7 +28,8 @@ end
 
 local function axis(value, where)
   if type(value) ~= "number" or value % 1 ~= 0 or value == 0 then
-    F.raise("%s: axes count from 1, or from -1 at the end; got %s", where, tostring(value))
+    F.raise("%s: axes count from 1, or from -1 at the end; got %s", where,
+      type(value) == "table" and "a table" or tostring(value))
   end
   return value > 0 and value - 1 or value
 end
@@ -121,12 +122,27 @@ local function gather_attrs(op, args, first, last)
   return given
 end
 
+--- Raises unless the axes in attrs_buffer are the first tensor's: C would count them from 0.
+local function check_axes(op, first, nattr)
+  local ndim = C.ea_tensor_ndim(first) + (op.name == "stack" and 1 or 0)
+  for k = 1, nattr do
+    local kind, axis_of_c = (op.attrs[k] or op.list).kind, attrs_buffer[k - 1]
+    if (kind == "x" or kind == "X") and (axis_of_c < -ndim or axis_of_c >= ndim) then
+      F.raise("%s: there is no axis %d in %s%s, which has %s", op.name,
+        axis_of_c < 0 and axis_of_c or axis_of_c + 1, op.name == "stack" and "a stack of " or "",
+        F.describe(first), ndim == 0 and "none: it is a scalar" or ndim == 1 and "one"
+        or "axes 1 to " .. ndim)
+    end
+  end
+end
+
 --- Applies an op to a list of tensors with a table of named attributes. Returns its outputs.
 local function apply(op, inputs, given)
   local nattr = named_attrs(op, given)
   local nin = #inputs
   if nin > MAX_IN then F.raise("%s: at most %d tensors, got %d", op.name, MAX_IN, nin) end
   for i = 1, nin do inputs_buffer[i - 1] = F.need_tensor(inputs[i], op.name) end
+  if op.has_axes and nin > 0 then check_axes(op, inputs[1], nattr) end
   F.held[1] = inputs
   local out = F.out()
   F.check(C.ea_apply(op.number, nin, inputs_buffer, nattr, attrs_buffer, out))
@@ -186,6 +202,7 @@ for number = 0, C.ea_op_count() - 1 do
   local schema = C.ea_op_attrs(number)
   op.schema = schema ~= nil and ffi.string(schema) or ""
   op.attrs, op.list = parse_schema(op.schema)
+  op.has_axes = op.schema:find(":[xX]") ~= nil
   for _, attr in ipairs(op.attrs) do op.known[attr.name] = true end
   if op.list then op.known[op.list.name] = true end
   ops.list[#ops.list + 1] = op

@@ -22,6 +22,7 @@ local ffi = require "ffi"
 local F = require "edgeai.ffi"
 local Flat = require "edgeai.flat"
 local tensor = require "edgeai.tensor"
+local text = require "edgeai.text"
 
 local C = F.C
 local optim = {}
@@ -87,8 +88,21 @@ local function methods()
   return class
 end
 
+local below_one = { momentum = true, beta1 = true, beta2 = true }
+
+--- Numbers out of range are refused here, at the line where they stand, not at the first step.
+local function check_numbers(kind, o)
+  for _, name in ipairs { "lr", "momentum", "beta1", "beta2", "eps", "weight_decay" } do
+    local value, high = o[name], below_one[name] and 1 or math.huge
+    if value ~= nil and not (type(value) == "number" and value >= 0 and value < high) then
+      F.raise("%s: %s must be in [0, %g), but is %s", kind, name, high, tostring(value))
+    end
+  end
+end
+
 local function new(class, kind, target, given, defaults)
   local o = F.options(given, defaults, kind)
+  check_numbers(kind, o)
   if type(o.exempt) == "string" then o.exempt = { o.exempt } end
   return setmetatable({ kind = kind, opts = o, steps = 0, buffers = {},
     target = target_of(target, o.exempt, kind) }, class)
@@ -130,13 +144,13 @@ function base:set_counters(counters)
 end
 function base:describe()
   local words = {}
-  for _, key in ipairs(require("edgeai.text").keys(self.opts)) do
+  for _, key in ipairs(text.keys(self.opts)) do
     local value = self.opts[key]
     if type(value) == "table" then value = "{" .. table.concat(value, ", ") .. "}" end
     words[#words + 1] = key .. "=" .. tostring(value)
   end
-  return ("%s{%s}: %d parameters"):format(self.kind, table.concat(words, ", "),
-    self.target.params:numel())
+  return ("%s{%s}: %s"):format(self.kind, table.concat(words, ", "),
+    text.count(self.target.params:numel(), "parameter"))
 end
 
 -- ---- the optimisers ----------------------------------------------------------------------------

@@ -113,14 +113,31 @@ local function points(item, where)
   return rows
 end
 
+-- Where all x are whole numbers (epochs, steps), so are the tics: every 1, 2, 5, 10, ... of them.
+local function whole_tics(series)
+  local low, high = math.huge, -math.huge
+  for _, item in ipairs(series) do
+    local y = G.list(item.y, "plot.lines (y)")
+    for _, x in ipairs(item.x and G.list(item.x, "plot.lines (x)") or { 1, #y }) do
+      if type(x) ~= "number" or x % 1 ~= 0 then return "" end
+      low, high = math.min(low, x), math.max(high, x)
+    end
+  end
+  local step, factors = 1, { 2, 2.5, 2 }
+  for k = 0, math.huge do
+    if (high - low) / step <= 12 then return ("set xtics %.0f\n"):format(step) end
+    step = step * factors[k % 3 + 1]
+  end
+end
+
 -- ---- kinds -------------------------------------------------------------------------------------
 
 --- Curves. A series: name, y, x (1, 2, ... if left out), dashed, colour ("#RRGGBB"), faint (thin
 -- and pale, for raw values behind a smoothed curve).
 function kinds.lines(given, p)
   local o = options(given, { series = none }, "lines")
-  local script, curves = { frame(o) }, {}
   local series = need_series(o, "lines")
+  local script, curves = { frame(o), whole_tics(series) }, {}
   for i, item in ipairs(series) do
     local rows = points(item, "plot.lines")
     local name = ("%sline%d"):format(p, i)

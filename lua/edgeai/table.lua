@@ -4,12 +4,13 @@
 --   print(ea.table({ "network", "accuracy", "params" },
 --     { { "teacher", 94.1, 2748890 }, ea.table.rule, { "NoNN", "93.2 %", 860000 } }))
 --
--- Numbers, and columns in which every cell is a number, are aligned right; whole numbers from 10000
--- on get thousands separators, others four significant digits unless they are given as text.
+-- Numbers, and columns in which every cell is a number, are aligned right; whole numbers get
+-- thousands separators, others four significant digits unless they are given as text.
 -- Options: title; align, a list of "left" or "right" by column. Box drawing where the locale is
 -- UTF-8, ASCII elsewhere.
 
 local F = require "edgeai.ffi"
+local text = require "edgeai.text"
 
 local tables = { rule = {} } -- as a row: a horizontal line
 
@@ -36,11 +37,7 @@ end
 --- A number as the tables show it: 2748890 -> "2,748,890", 0.123456 -> "0.1235".
 function tables.number(x)
   if x ~= x then return "nan" end
-  if x % 1 == 0 and math.abs(x) < 1e15 then
-    local s = ("%.0f"):format(math.abs(x))
-    if #s > 4 then s = s:reverse():gsub("(%d%d%d)", "%1,"):reverse():gsub("^,", "") end
-    return (x < 0 and "-" or "") .. s
-  end
+  if x % 1 == 0 and math.abs(x) < 1e15 then return text.grouped(x) end
   return ("%.4g"):format(x)
 end
 

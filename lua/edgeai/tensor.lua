@@ -129,7 +129,7 @@ local function dimension(t, dim, where)
   F.need_whole(dim, where, "a dimension")
   local d = dim < 0 and n + dim or dim - 1
   if d < 0 or d >= n then
-    F.raise("%s: there is no dimension %d in %s", where, dim, tensor.describe(t))
+    F.raise("%s: there is no dimension %d in %s", where, dim, F.describe(t))
   end
   return d
 end
@@ -171,7 +171,7 @@ end
 --- The only element of a tensor with one element.
 function methods.item(t)
   if C.ea_tensor_count(t) ~= 1 then
-    F.raise("item: expected a tensor of one element, got %s", tensor.describe(t))
+    F.raise("item: expected a tensor of one element, got %s", F.describe(t))
   end
   for i = 0, 7 do index_buffer[i] = 0 end
   F.check(C.ea_tensor_get(t, index_buffer, value_out))
@@ -193,11 +193,6 @@ function methods.tolist(t)
   end
   local list = walk(1)
   return wide and list -- `p` is good as long as `wide` lives
-end
-
---- "{2, 3} f32"
-function tensor.describe(t)
-  return ("{%s} %s"):format(table.concat(shape_of(t), ", "), t.dtype)
 end
 
 -- ---- copying and filling -----------------------------------------------------------------------
@@ -319,7 +314,7 @@ end
 
 --- Transpose of a matrix.
 function methods.t(t)
-  if C.ea_tensor_ndim(t) ~= 2 then F.raise("t: expected a matrix, got %s", tensor.describe(t)) end
+  if C.ea_tensor_ndim(t) ~= 2 then F.raise("t: expected a matrix, got %s", F.describe(t)) end
   return t:permute(2, 1)
 end
 

@@ -54,6 +54,19 @@ function text.list(words, conjunction)
   return table.concat(words, ", ", 1, n - 1) .. " " .. (conjunction or "or") .. " " .. words[n]
 end
 
+--- A whole number for reading, with separators from a thousand on: 77850 -> "77,850". Files, code
+-- and the sentences of errors have them without.
+function text.grouped(n)
+  local digits = ("%.0f"):format(math.abs(n))
+  digits = digits:reverse():gsub("(%d%d%d)", "%1,"):reverse():gsub("^,", "")
+  return (n < 0 and "-" or "") .. digits
+end
+
+--- "0 filters", "1 filter", "1,024 filters"; `many`: the plural, where it is not `one` and an s.
+function text.count(n, one, many)
+  return text.grouped(n) .. " " .. (n == 1 and one or many or one .. "s")
+end
+
 --- Sorted keys of a table.
 function text.keys(t)
   local keys = {}

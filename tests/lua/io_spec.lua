@@ -80,7 +80,10 @@ describe("ea.io", function()
 
   it("says what is wrong, at the user's line", function()
     local x = ea.ones { 2 }
-    refused("no known kind", ea.io.load, path "a.xyz")
+    program.write(path "a.xyz", "?")
+    refused("io.load: /tmp", ea.io.load, path "a.xyz")
+    refused("is of no known kind", ea.io.load, path "a.xyz")
+    refused("cannot read", ea.io.load, path "missing")
     refused("no known kind", ea.io.save, path "noextension", x)
     refused("No such file", ea.io.load, path "missing.npy")
     refused("expected a path, got a number", ea.io.load, 3)

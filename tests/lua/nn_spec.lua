@@ -1,6 +1,8 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- Layers and networks: counts, names, printing, features, state dicts, files, precision.
 
+local program = require "program"
+
 local function fails(fn, sentence) assert.error_matches(fn, sentence, 1, true) end
 
 local function small() return ea.nn.wrn { depth = 10, classes = 4 } end
@@ -408,6 +410,21 @@ describe("state dicts and files", function()
         fails(function() ea.nn.load(path) end, sentence)
       end)
     end
+  end)
+
+  it("refuse what is no model", function()
+    temporary(function(path)
+      local picture = path .. ".png"
+      program.write(picture, "\137PNG\r\n\26\n, and then it broke off")
+      fails(function() ea.nn.load(picture) end,
+        "nn.load: " .. picture .. " holds no tensors by name; expected a .safetensors or .npz file")
+      fails(function() small():load_state_dict(picture) end, "load_state_dict: " .. picture)
+      os.rename(picture, path)
+      fails(function() ea.nn.load(path) end, path .. " is not a safetensors file")
+    end)
+    fails(function() ea.nn.load("nofile") end, "cannot read nofile: No such file or directory")
+    fails(function() ea.nn.load("nofile.png") end, "cannot read nofile.png: No such file")
+    fails(function() ea.nn.load(3) end, "nn.load: expected a path, got a number")
   end)
 
   it("can hold networks that others register", function()

@@ -201,7 +201,14 @@ describe("ea.optim", function()
       "exempt: nothing is called 'bais'")
     fails(function() ea.optim.adam(ea.nn.linear { 2, 2 }:requires_grad(false), {}) end,
       "no parameter of this linear requires a gradient")
-    local opt = ea.optim.sgd(ea.zeros({ 2 }):require_grad(), { lr = -1 })
-    fails(function() opt:step() end, "sgd: lr must be in [0, inf), but is -1")
+    local p = ea.zeros({ 2 }):require_grad()
+    for _, case in ipairs { { "sgd", { lr = -1 }, "lr must be in [0, inf), but is -1" },
+      { "sgd", { weight_decay = -5e-4 }, "weight_decay must be in [0, inf), but is -0.0005" },
+      { "sgd", { momentum = 1 }, "momentum must be in [0, 1), but is 1" },
+      { "adam", { beta1 = 0 / 0 }, "beta1 must be in [0, 1), but is " },
+      { "adamw", { eps = "small" }, "eps must be in [0, inf), but is small" } } do
+      fails(function() ea.optim[case[1]](p, case[2]) end, case[1] .. ": " .. case[3])
+    end
+    fails(function() ea.optim.sgd(p, {}):step { lr = -1 } end, "sgd: lr must be in [0, inf)")
   end)
 end)

@@ -82,6 +82,21 @@ describe("ea.plot", function()
     end
   end)
 
+  it("puts tics at whole numbers where all x are whole", function()
+    local draw, script = G.draw, nil
+    function G.draw(_, _, _, text) script = text end
+    finally(function() G.draw = draw end)
+    local function tics(series)
+      ea.plot.lines(path, { series = series })
+      return script:match("set xtics ([%d.]+)")
+    end
+    local function epochs(n) return { { y = ea.arange(1, n) }, { y = { 1 } } } end
+    assert.same({ "1", "1", "2", "5", "20", "500" }, { tics(epochs(1)), tics(epochs(6)),
+      tics(epochs(16)), tics(epochs(50)), tics(epochs(200)), tics(epochs(5000)) })
+    assert.equal("10", tics { { x = { 0, 110 }, y = { 1, 2 } } })
+    assert.is_nil(tics { { x = { 0.5, 1.5 }, y = { 1, 2 } } })
+  end)
+
   it("refuses wrong input by name", function()
     refused("no option 'titel'.*title", ea.plot.lines, path,
       { titel = "x", series = { { y = { 1 } } } })

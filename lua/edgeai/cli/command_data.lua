@@ -16,7 +16,7 @@ local command = {
 local actions = {}
 
 local function describe(set)
-  local images = ("%d + %d"):format(set.train, set.test)
+  local images = ("%s + %s"):format(text.grouped(set.train), text.grouped(set.test))
   local shape = ("%dx%dx%d"):format(set.shape[1], set.shape[2], set.shape[3])
   return { set.name, set.state, set.where or "", images, shape, tostring(set.classes) }
 end

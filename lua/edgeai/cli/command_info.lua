@@ -3,6 +3,7 @@
 
 local ffi = require "ffi"
 local options = require "edgeai.cli.options"
+local text = require "edgeai.text"
 
 local command = {
   usage = "info MODEL",
@@ -24,7 +25,7 @@ end
 local function bytes_text(bytes)
   if bytes >= 1048576 then return ("%.2f MiB"):format(bytes / 1048576) end
   if bytes >= 1024 then return ("%.1f KiB"):format(bytes / 1024) end
-  return ("%d bytes"):format(bytes)
+  return text.count(bytes, "byte")
 end
 
 local function print_metadata(F, archive)
@@ -58,8 +59,8 @@ function command.run(_, operands)
   print_metadata(F, archive)
   print(tables.format({ "tensor", "type", "shape", "values" }, rows,
     { align = { "left", "left", "left", "right" } }))
-  print(("%d tensors, %s values (%s); %s parameters without running statistics"):format(#rows,
-    tables.number(values), bytes_text(bytes), tables.number(learned)))
+  print(("%s, %s (%s); %s without running statistics"):format(text.count(#rows, "tensor"),
+    text.count(values, "value"), bytes_text(bytes), text.count(learned, "parameter")))
   return 0
 end
 

@@ -119,9 +119,9 @@ function data.load(name, given)
       return test
     end,
     __tostring = function(self)
-      return ("%s: %d classes of %dx%dx%d; %d to train on, %d to choose by"):format(self.name,
-        self.classes, self.shape[1], self.shape[2], self.shape[3], self.train.count,
-        self.val and self.val.count or 0)
+      return ("%s: %d classes of %dx%dx%d; %s to train on, %s to choose by"):format(self.name,
+        self.classes, self.shape[1], self.shape[2], self.shape[3], text.grouped(self.train.count),
+        text.grouped(self.val and self.val.count or 0))
     end,
   })
 end

@@ -10,6 +10,7 @@
 local ffi = require "ffi"
 local F = require "edgeai.ffi"
 local raw = require "edgeai.data.raw"
+local text = require "edgeai.text"
 local C = F.C
 
 local Loader = {}
@@ -113,8 +114,8 @@ function Loader:close()
 end
 
 function Loader:__tostring()
-  return ("loader: %d images in %d batches of %d, %s"):format(self.count, self.batches, self.batch,
-    self.options.dtype)
+  return ("loader: %s in %s of %d, %s"):format(text.count(self.count, "image"),
+    text.count(self.batches, "batch", "batches"), self.batch, self.options.dtype)
 end
 
 return new

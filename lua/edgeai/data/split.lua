@@ -7,6 +7,7 @@
 --   mean, std, classes, names, name ("cifar10 val")
 
 local raw = require "edgeai.data.raw"
+local text = require "edgeai.text"
 
 local Split = {}
 Split.__index = Split
@@ -19,8 +20,8 @@ function Split:class_counts() return raw.class_counts(self.labels, self.index, s
 
 function Split:__tostring()
   local size = raw.size(self.images)
-  return ("%s: %d images of %dx%dx%d in %d classes"):format(self.name, self.count, size[2],
-    size[3], size[4], self.classes)
+  return ("%s: %s of %dx%dx%d in %s"):format(self.name, text.count(self.count, "image"),
+    size[2], size[3], size[4], text.count(self.classes, "class", "classes"))
 end
 
 --- The part `part` of `set` (which gives mean, std, classes, names).

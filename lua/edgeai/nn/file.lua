@@ -9,15 +9,6 @@ local state = require "edgeai.nn.state"
 
 local file = {}
 
---- Tensors by name and metadata of a file.
-local function read(path)
-  local tensors, meta = files.load(path)
-  if type(tensors) ~= "table" then
-    F.raise("nn.load: %s holds no tensors by name; expected a safetensors file", path)
-  end
-  return tensors, meta or {}
-end
-
 --- Number of children "PREFIX.0", "PREFIX.1", ... among the names.
 local function count_blocks(map, prefix)
   local n = 0
@@ -89,7 +80,7 @@ end
 
 --- A network from a file of a bare state dict. `build(name, options)` makes the architecture.
 function file.from_state(path, build)
-  local tensors, meta = read(path)
+  local tensors, meta = files.load_named(path, "nn.load")
   local map = state.normalise(tensors)
   for _, recognise in ipairs(recognisers) do
     local name, options = recognise(map)
@@ -103,7 +94,7 @@ end
 --- The network in a file, in evaluation mode. net.meta holds the file's metadata; net.mean and
 -- net.std, if given there, what inputs are to be normalised with.
 function file.load(path, build)
-  local tensors, meta = read(path)
+  local tensors, meta = files.load_named(path, "nn.load")
   if not meta["edgeai.arch"] then return file.from_state(path, build) end
   local ok, arch = pcall(json.decode, meta["edgeai.arch"])
   if not ok or type(arch) ~= "table" or type(arch.name) ~= "string"

@@ -4,15 +4,10 @@
 local ffi = require "ffi"
 local F = require "edgeai.ffi"
 local Module = require "edgeai.nn.module"
+local text = require "edgeai.text"
 
 local C = F.C
 local inspect = {}
-
---- 2748890 -> "2,748,890"
-local function grouped(n)
-  local s = ("%d"):format(n)
-  return (s:reverse():gsub("(%d%d%d)", "%1,"):reverse():gsub("^,", ""))
-end
 
 local function one_line(m)
   local arguments = m.arguments and m:arguments()
@@ -22,7 +17,8 @@ end
 --- The network as an indented tree; a layer without children as its constructor.
 function inspect:print()
   if #self.children == 0 then return one_line(self) end
-  local lines = { ("%s: %s parameters"):format(one_line(self), grouped(self:parameter_count())) }
+  local lines = { ("%s: %s"):format(one_line(self),
+    text.count(self:parameter_count(), "parameter")) }
   local function add(m, indent)
     for _, c in ipairs(m.children) do
       lines[#lines + 1] = ("%s%s: %s"):format(indent, c.name, one_line(c.module))
@@ -100,10 +96,11 @@ function inspect.summary_table(list)
   for _, row in ipairs(list) do
     local shape = "{" .. table.concat(row.shape, ", ") .. "}"
     lines[#lines + 1] = format:format(row.name, row.kind, shape,
-      row.params > 0 and grouped(row.params) or "", row.macs > 0 and ("%.3f"):format(row.macs / 1e6)
-      or "", row.params > 0 and kilobytes(row.weight_bytes) or "", kilobytes(row.bytes))
+      row.params > 0 and text.grouped(row.params) or "",
+      row.macs > 0 and ("%.3f"):format(row.macs / 1e6) or "",
+      row.params > 0 and kilobytes(row.weight_bytes) or "", kilobytes(row.bytes))
   end
-  lines[#lines + 1] = format:format("total", "", "", grouped(list.params),
+  lines[#lines + 1] = format:format("total", "", "", text.grouped(list.params),
     ("%.3f"):format(list.macs / 1e6), kilobytes(list.weight_bytes), kilobytes(list.bytes))
   return table.concat(lines, "\n")
 end

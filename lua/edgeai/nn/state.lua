@@ -28,7 +28,7 @@ end
 --- name -> tensor of a state dict given as such a table, as an ordered list, or as a file's path.
 -- Counters and the prefix "module." that PyTorch writes are taken away.
 function state.normalise(dict)
-  if type(dict) == "string" then dict = (files.load(dict)) end
+  if type(dict) == "string" then dict = files.load_named(dict, "load_state_dict") end
   if type(dict) ~= "table" or Module.is(dict) then
     F.raise("load_state_dict: expected a table of tensors by name or a file's path, got a %s",
       Module.is(dict) and "network; give its state_dict()" or type(dict))

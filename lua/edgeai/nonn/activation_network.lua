@@ -50,7 +50,7 @@ local function check_activations(activations, where)
   end
   if activations.ndim ~= 2 or activations:size(2) < 2 then
     F.raise("%s: expected pooled activations {images, filters} of 2 or more filters, got %s", where,
-      tensor.describe(activations))
+      F.describe(activations))
   end
   local bad = activations:count_nonfinite()
   if bad > 0 then F.raise("%s: %d of the activations are NaN or infinite", where, bad) end
@@ -111,7 +111,7 @@ function network.threshold(w, options)
   local o = F.options(options, { percentile = 99 }, "threshold")
   F.need_tensor(w, "threshold")
   if w.ndim ~= 2 or w:size(1) ~= w:size(2) then
-    F.raise("threshold: expected a square matrix, got %s", tensor.describe(w))
+    F.raise("threshold: expected a square matrix, got %s", F.describe(w))
   end
   local percent = o.percentile
   if type(percent) ~= "number" or not (percent >= 0 and percent <= 100) then

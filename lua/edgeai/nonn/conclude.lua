@@ -6,6 +6,7 @@
 local evaluate = require "edgeai.train.evaluate"
 local report_of = require "edgeai.nonn.report"
 local tables = require "edgeai.table"
+local text = require "edgeai.text"
 
 local function percent(x) return ("%.2f %%"):format(x) end
 local function times(x) return ("%.1fx"):format(x) end
@@ -36,9 +37,9 @@ local function print_table(r, results, teacher_accuracy, nonn_accuracy)
     align = { "left", "right", "right", "right", "right" } }))
   print(("* the teacher split over %d devices by output channels: what each device must receive")
     :format(n))
-  print(("%d communities of filters (modularity %.3f); parts of %s filters, %d filters in no part")
-    :format(results.parts.communities, results.parts.modularity,
-      table.concat(results.parts.sizes, " + "), #results.parts.unused))
+  print(("%s of filters (modularity %.3f); parts of %s filters, %s in no part"):format(
+    text.count(results.parts.communities, "community", "communities"), results.parts.modularity,
+    table.concat(results.parts.sizes, " + "), text.count(#results.parts.unused, "filter")))
 end
 
 local function fit_record(fit)
