@@ -65,12 +65,18 @@ endef
 $(BUILD)/lua/edgeai/cdef.lua: core/edgeai.h core/cli/handles.sed Makefile
 	$(call cdef,libedgeai.so.$(ABI),$@)
 
+# The comments that document the ops: edgeai/op_comments.lua.
+$(BUILD)/lua/edgeai/op_comments.lua: core/cli/op_comments.lua core/ops/ops.def $(wildcard core/ops/*.c)
+	@mkdir -p $(@D)
+	$(Q)$(LUAJIT) core/cli/op_comments.lua $@ core/ops
+
 # Changes when a Lua file appears or goes.
 $(BUILD)/lua.list: FORCE
 	@mkdir -p $(@D)
 	@echo '$(LUA_SRC)' | cmp -s - $@ || echo '$(LUA_SRC)' > $@
 
-$(BUILD)/core/cli/embedded.c: $(LUA_SRC) $(BUILD)/lua.list $(BUILD)/lua/edgeai/cdef.lua core/cli/embed.lua
+$(BUILD)/core/cli/embedded.c: $(LUA_SRC) $(BUILD)/lua.list $(BUILD)/lua/edgeai/cdef.lua \
+  $(BUILD)/lua/edgeai/op_comments.lua core/cli/embed.lua
 	@mkdir -p $(@D)
 	$(call say,lua  $@)
 	$(Q)$(LUAJIT) core/cli/embed.lua $@ lua $(BUILD)/lua
@@ -146,7 +152,7 @@ gc-stress: all
 
 # ---- installation --------------------------------------------------------------------------------
 LUA_DIR := $(DESTDIR)$(PREFIX)/share/lua/5.1
-LUA_INSTALLED := $(filter-out edgeai/cli/%,$(LUA_SRC:lua/%=%)) edgeai/cdef.lua
+LUA_INSTALLED := $(filter-out edgeai/cli/%,$(LUA_SRC:lua/%=%))
 
 # What `require "edgeai"` finds: one pattern of package.path that finds this file is enough.
 define entry
@@ -172,8 +178,9 @@ install: all
 	$(Q)printf '%s\n' 'prefix=$(abspath $(PREFIX))' 'Name: edgeai' 'Description: Edge deep learning runtime' \
 	  'Version: $(VERSION)' 'Cflags: -I$${prefix}/include' 'Libs: -L$${prefix}/lib -ledgeai' \
 	  'Libs.private: $(strip $(LIBS))' > $(DESTDIR)$(PREFIX)/lib/pkgconfig/edgeai.pc
-	$(Q)for f in $(filter-out edgeai/cdef.lua,$(LUA_INSTALLED)); do \
+	$(Q)for f in $(LUA_INSTALLED); do \
 	  install -D -m 644 lua/$$f $(LUA_DIR)/$$f || exit 1; done
+	$(Q)install -m 644 $(BUILD)/lua/edgeai/op_comments.lua $(LUA_DIR)/edgeai/op_comments.lua
 	$(call cdef,$(abspath $(PREFIX))/lib/libedgeai.so.$(ABI),$(LUA_DIR)/edgeai/cdef.lua)
 	$(Q)echo "$$entry" > $(LUA_DIR)/edgeai.lua
 

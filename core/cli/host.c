@@ -130,11 +130,13 @@ static int open_module(lua_State *L)
   return 1;
 }
 
-void ea_host_open(lua_State *L)
+void ea_preload(lua_State *L, const char *name, lua_CFunction open)
 {
   lua_getglobal(L, "package");
   lua_getfield(L, -1, "preload");
-  lua_pushcfunction(L, open_module);
-  lua_setfield(L, -2, "edgeai.cli.host");
+  lua_pushcfunction(L, open);
+  lua_setfield(L, -2, name);
   lua_pop(L, 2);
 }
+
+void ea_host_open(lua_State *L) { ea_preload(L, "edgeai.cli.host", open_module); }

@@ -6,6 +6,9 @@
 
 #include <lua.h>
 
+/* Makes require(name) call `open`. */
+void ea_preload(lua_State *L, const char *name, lua_CFunction open);
+
 /* Puts the module "edgeai.cli.host" into package.preload. Its functions:
  *   catch_signals()        SIGINT and SIGTERM interrupt the core and, if it is running, Lua code
  *   interrupted()          0, or the number of the signal that came

@@ -33,10 +33,11 @@ static const ea_embedded_file *find_embedded(const char *path)
   return NULL;
 }
 
-static char *read_all(lua_State *L, const char *name, size_t *bytes)
+/* Pushes what is in a file and returns 1; 0 if it cannot be opened. */
+static int read_all(lua_State *L, const char *name)
 {
   FILE *file = fopen(name, "rb");
-  if (!file) return NULL;
+  if (!file) return 0;
   luaL_Buffer buffer;
   luaL_buffinit(L, &buffer);
   size_t got;
@@ -46,27 +47,42 @@ static char *read_all(lua_State *L, const char *name, size_t *bytes)
     luaL_addsize(&buffer, got);
   } while (got > 0);
   fclose(file);
-  luaL_pushresult(&buffer); /* the string stays on the stack, and with it the memory */
-  return (char *)lua_tolstring(L, -1, bytes);
+  luaL_pushresult(&buffer);
+  return 1;
 }
 
-/* Pushes the chunk of `path` ("edgeai/x.lua") and returns 1; 0 if there is no such file. A broken
- * file is an error that names it. */
+/* Pushes the text of `path` ("edgeai/x.lua") and returns 1; 0 if there is no such file. */
+static int push_text(lua_State *L, const char *path)
+{
+  const char *folder = getenv("EDGEAI_LUA");
+  if (folder && *folder && read_all(L, lua_pushfstring(L, "%s/%s", folder, path))) return 1;
+  const ea_embedded_file *file = find_embedded(path); /* generated files are only ever embedded */
+  if (!file) return 0;
+  lua_pushlstring(L, file->text, file->bytes);
+  return 1;
+}
+
+/* Pushes the chunk of `path` and returns 1; 0 if there is no such file. A broken file is an error
+ * that names it. */
 static int load_path(lua_State *L, const char *path)
 {
-  const char *folder = getenv("EDGEAI_LUA"), *text = NULL;
-  size_t bytes = 0;
-  if (folder && *folder) {
-    const char *name = lua_pushfstring(L, "%s/%s", folder, path);
-    text = read_all(L, name, &bytes);
-  }
-  if (!text) { /* generated files are only ever embedded */
-    const ea_embedded_file *file = find_embedded(path);
-    if (!file) return 0;
-    text = file->text;
-    bytes = file->bytes;
-  }
+  size_t bytes;
+  if (!push_text(L, path)) return 0;
+  const char *text = lua_tolstring(L, -1, &bytes);
   if (luaL_loadbufferx(L, text, bytes, lua_pushfstring(L, "@%s", path), "t")) lua_error(L);
+  return 1;
+}
+
+/* The module edgeai.embedded: a function from "edgeai/x.lua" to its text, nil if there is none. */
+static int embedded_text(lua_State *L)
+{
+  if (!push_text(L, luaL_checkstring(L, 1))) lua_pushnil(L);
+  return 1;
+}
+
+static int open_embedded(lua_State *L)
+{
+  lua_pushcfunction(L, embedded_text);
   return 1;
 }
 
@@ -101,6 +117,7 @@ static int run(lua_State *L)
   lua_settop(L, 0);
   luaL_openlibs(L);
   install_searcher(L);
+  ea_preload(L, "edgeai.embedded", open_embedded);
   ea_host_open(L);
   lua_getglobal(L, "require");
   lua_pushliteral(L, "edgeai.cli.main");

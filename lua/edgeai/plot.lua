@@ -16,6 +16,7 @@
 
 local F = require "edgeai.ffi"
 local G = require "edgeai.gnuplot"
+local doc = require "edgeai.doc"
 local text = require "edgeai.text"
 
 local plot = {}
@@ -333,6 +334,7 @@ for kind, script_of in pairs(kinds) do
     local script, used = script_of(o, "a")
     return G.draw(path, used.width, used.height, script)
   end
+  doc.link(plot[kind], script_of)
 end
 
 --- Several plots in one picture: { title =, columns = 2, width =, height =, panel, panel, ... },

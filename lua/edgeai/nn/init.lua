@@ -11,6 +11,7 @@
 -- module.lua, state.lua and inspect.lua. Inputs of image networks are {n, h, w, c}.
 
 local F = require "edgeai.ffi"
+local doc = require "edgeai.doc"
 local Module = require "edgeai.nn.module"
 local text = require "edgeai.text"
 
@@ -51,6 +52,7 @@ function nn.register(name, build)
     net.arch = { name = name, options = given or {} }
     return net
   end
+  doc.link(nn[name], build)
 end
 
 for _, name in ipairs { "wrn", "resnet", "vgg", "mobilenet_v2", "lenet5", "mlp", "nonn" } do
