@@ -264,6 +264,8 @@ EA_API int ea_archive_set_meta(ea_archive *a, const char *key, const char *value
 EA_API int ea_archive_count(const ea_archive *a);
 EA_API const char *ea_archive_name(const ea_archive *a, int i);
 EA_API ea_tensor *ea_archive_tensor(const ea_archive *a, int i); /* borrowed */
+EA_API int ea_archive_find(const ea_archive *a, const char *name); /* position; -1: not there */
+EA_API const char *ea_archive_meta(const ea_archive *a, const char *key); /* NULL: not there */
 EA_API int ea_archive_meta_count(const ea_archive *a);
 EA_API const char *ea_archive_meta_key(const ea_archive *a, int i);
 EA_API const char *ea_archive_meta_value(const ea_archive *a, int i);
@@ -289,6 +291,42 @@ EA_API int ea_file_exists(const char *path); /* 0 no, 1 a file, 2 a folder */
 EA_API int ea_make_folder(const char *path); /* with its parents; no error if it is there */
 /* Names in a folder, sorted bytewise, joined by '\n', folders with a trailing '/'. */
 EA_API int ea_list_folder(const char *path, char **names);
+
+/* ---- models -----------------------------------------------------------------------------------
+ * What a network computes, beside its weights in a safetensors file: the metadata `edgeai.graph`,
+ * which Lua's net:save writes and which runs here without Lua. A JSON object:
+ *   version  1
+ *   inputs   [{"dtype": "f32", "size": [1, 28, 28, 1]}]: what it was recorded with
+ *   tensors  {"conv1.weight": "f32", ...}: which of the file's tensors it reads, as which type
+ *   nodes    [{"op": "conv2d", "in": [0, "conv1.weight"], "attrs": {"stride": 1, "pad": 2}}, ...]
+ *   outputs  [12]
+ * The inputs and then every node's outputs are counted from 0; `in` names such a number, a tensor,
+ * or a constant {"dtype": "f32", "size": [], "values": [0.5]}. Numbers that are not finite are the
+ * texts "inf", "-inf" and "nan"; attributes that are missing take their defaults.
+ *
+ *   ea_archive *file;
+ *   ea_model *model;
+ *   ea_tensor *scores;
+ *   if (ea_safetensors_load("net.safetensors", &file) || ea_model_new(file, &model) ||
+ *       ea_model_apply(model, 1, &image, &scores)) fprintf(stderr, "%s\n", ea_error()); */
+typedef struct ea_model ea_model;
+/* From a file's tensors (retained; converted where they were stored as another type) and metadata.
+ * EA_ERR_FORMAT if `edgeai.graph` is missing or is not what it should be. */
+EA_API int ea_model_new(const ea_archive *file, ea_model **out);
+EA_API void ea_model_free(ea_model *m);
+EA_API int ea_model_inputs(const ea_model *m);
+EA_API int ea_model_outputs(const ea_model *m);
+/* Type and sizes that input i was recorded with; returns ndim. size: room for EA_MAX_DIM. */
+EA_API int ea_model_input_shape(const ea_model *m, int i, int *dtype, int64_t *size);
+/* Applies its ops to nin = ea_model_inputs(m) tensors: at once, or into the graph that is being
+ * captured (then runs allocate nothing). Another batch than the recorded one is fine unless the
+ * network wrote its size down. out receives ea_model_outputs(m) references. */
+EA_API int ea_model_apply(const ea_model *m, int nin, ea_tensor *const *in, ea_tensor **out);
+/* The text for `edgeai.graph` of a graph, from when its ops are applied (before ea_graph_end, too)
+ * up to the given outputs. `names` says what its leaves are called; one that is not there becomes a
+ * constant if it has at most 1024 elements. EA_ERR_UNSUPPORTED if there is a custom node. */
+EA_API int ea_graph_describe(const ea_graph *g, int nout, ea_tensor *const *out,
+                             const ea_archive *names, char **json); /* free with ea_buffer_free */
 
 /* JSON from outside (RFC 8259; duplicate keys refused; depth <= 256). type: 0 null, 1 boolean,
  * 2 number, 3 string, 4 array, 5 object. Values are borrowed from the document. */

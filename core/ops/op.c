@@ -38,22 +38,14 @@ int ea_op_find(const char *name) {
 
 /* ---- attributes ---- */
 
-/* One attribute of a schema: "name:kind=default". Returns what follows, NULL at the end. */
-typedef struct {
-  const char *name;
-  int name_length;
-  char kind;
-  int has_default;
-  double value;
-} schema_item;
-
-static const char *next_item(const char *s, schema_item *item) {
+const char *ea_schema_next(const char *s, ea_schema_item *item) {
   while (*s == ' ') s++;
   if (!*s) return NULL;
   const char *colon = strchr(s, ':');
   item->name = s;
   item->name_length = (int)(colon - s);
   item->kind = colon[1];
+  item->is_list = item->kind == 'L' || item->kind == 'X';
   item->has_default = colon[2] == '=';
   item->value = item->has_default ? strtod(colon + 3, NULL) : 0;
   s = colon + 2;
@@ -68,13 +60,13 @@ static int is_whole(double v) {
 
 int ea_call_set_attrs(ea_call *c, int nattr, const double *given) {
   const char *s = c->op->attrs ? c->op->attrs : "";
-  schema_item item;
+  ea_schema_item item;
   int k = 0, list = 0;
   if (nattr < 0 || nattr > EA_MAX_ATTR)
     return ea_call_fail(c, EA_ERR_ARG, "expected at most %d attributes, got %d", EA_MAX_ATTR,
                         nattr);
-  while ((s = next_item(s, &item))) {
-    if (item.kind == 'L' || item.kind == 'X') {
+  while ((s = ea_schema_next(s, &item))) {
+    if (item.is_list) {
       list = 1;
       break;
     }

@@ -93,6 +93,18 @@ int ea_call_check_same_dtype(const ea_call *c); /* all inputs of one type */
 static inline int64_t ea_attr_int(const ea_call *c, int k) { return (int64_t)c->attr[k]; }
 
 const ea_op *ea_op_at(int op);
+
+/* One attribute of a schema: "name:kind=default". */
+typedef struct ea_schema_item {
+  const char *name; /* not terminated: name_length bytes */
+  int name_length;
+  char kind;
+  int is_list; /* the rest of the attributes are its items */
+  int has_default;
+  double value;
+} ea_schema_item;
+/* Reads the item at s; returns what follows it, NULL at the end. */
+const char *ea_schema_next(const char *s, ea_schema_item *item);
 /* Fills c->attr with `given` and the defaults of the op's schema. */
 int ea_call_set_attrs(ea_call *c, int nattr, const double *given);
 /* Frees scratch and state. */

@@ -91,7 +91,14 @@ void ea_archive_free(ea_archive *a) {
   ea_free(a);
 }
 
-int ea_archive_find(const ea_archive *a, const char *name) { return find(&a->tensors, name); }
+int ea_archive_find(const ea_archive *a, const char *name) {
+  return a && name ? find(&a->tensors, name) : -1;
+}
+
+const char *ea_archive_meta(const ea_archive *a, const char *key) {
+  int i = a && key ? find(&a->meta, key) : -1;
+  return i < 0 ? NULL : a->meta.entries[i].value;
+}
 
 int ea_archive_add(ea_archive *a, const char *name, ea_tensor *t) {
   if (!a || !name) return ea_fail(EA_ERR_ARG, "an archive and a name were expected, got NULL");

@@ -36,7 +36,4 @@ int ea_npz_parse(const void *data, size_t bytes, const char *name, ea_archive **
 /* The .npy header of t (as it would be saved) in a new buffer: for npy.c and npz.c. */
 int ea_npy_header(const ea_tensor *t, char **header, size_t *bytes);
 
-/* Position of a name in the archive, -1 if it is not there. */
-int ea_archive_find(const ea_archive *a, const char *name);
-
 #endif

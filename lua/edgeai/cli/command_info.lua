@@ -28,6 +28,19 @@ local function bytes_text(bytes)
   return text.count(bytes, "byte")
 end
 
+--- "13 ops on {1, 28, 28, 1} f32": what `edgeai.graph` says, or its text if that is not readable.
+local function graph_text(text)
+  local ok, graph = pcall(require("edgeai.json").decode, text)
+  local input = ok and type(graph) == "table" and type(graph.inputs) == "table" and graph.inputs[1]
+  if type(input) ~= "table" or type(input.size) ~= "table" or type(graph.nodes) ~= "table" then
+    return text
+  end
+  local sizes = {}
+  for i, size in ipairs(input.size) do sizes[i] = tostring(size) end
+  return ("%d ops on {%s} %s"):format(#graph.nodes, table.concat(sizes, ", "),
+    tostring(input.dtype))
+end
+
 local function print_metadata(F, archive)
   local count = F.C.ea_archive_meta_count(archive)
   if count > 0 then print("metadata") end
@@ -35,6 +48,7 @@ local function print_metadata(F, archive)
     local key = ffi.string(F.C.ea_archive_meta_key(archive, i))
     local value = ffi.string(F.C.ea_archive_meta_value(archive, i))
     if key == "edgeai.arch" then key = "architecture" end
+    if key == "edgeai.graph" then value = graph_text(value) end
     if #value > 400 then value = ("%s... (%d characters)"):format(value:sub(1, 400), #value) end
     print(("  %-20s %s"):format(key, value))
   end

@@ -72,7 +72,7 @@ end
 local function finish(net, path, map, meta)
   net:load_state_dict(map)
   net.meta = parse_meta(meta)
-  net.meta["edgeai.arch"] = nil
+  net.meta["edgeai.arch"], net.meta["edgeai.graph"] = nil, nil
   net.mean, net.std = net.meta.mean, net.meta.std
   net.source = path
   return net:eval()

@@ -16,7 +16,7 @@ function Flatten.forward(_, x)
   local rest = 1
   for i = 2, #size do rest = rest * size[i] end
   if #size == 4 and size[4] > 1 and size[2] * size[3] > 1 then x = x:permute(1, 4, 2, 3) end
-  return x:reshape(size[1], rest)
+  return x:reshape(rest > 0 and -1 or size[1], rest) -- -1: a recorded network takes any batch
 end
 
 function Flatten.arguments() return "" end

@@ -1,12 +1,11 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- edgeai.nn.inspect - networks in words and numbers: printing, summary, multiply-adds.
 
-local ffi = require "ffi"
 local F = require "edgeai.ffi"
 local Module = require "edgeai.nn.module"
+local symbolic = require "edgeai.nn.symbolic"
 local text = require "edgeai.text"
 
-local C = F.C
 local inspect = {}
 
 local function one_line(m)
@@ -29,29 +28,15 @@ function inspect:print()
   return table.concat(lines, "\n")
 end
 
--- Runs the network on a symbolic input: shapes follow, nothing is computed.
 local function trace(self, shape)
-  local slot = ffi.new("ea_graph *[1]")
-  F.check(C.ea_graph_begin(slot))
-  local handle = slot[0]
-  local rows, was = {}, {}
-  self:walk(function(_, m)
-    was[m] = m.training
-    m.training = false
+  local rows = {}
+  symbolic(self, shape, function(run)
+    Module.observe(function(m, x, y)
+      if F.is_tensor(x) and F.is_tensor(y) then
+        rows[#rows + 1] = { module = m, input = x.shape, shape = y.shape, bytes = y:bytes() }
+      end
+    end, run)
   end)
-  local ok, message = pcall(Module.observe, function(m, x, y)
-    if F.is_tensor(x) and F.is_tensor(y) then
-      rows[#rows + 1] = { module = m, input = x.shape, shape = y.shape, bytes = y:bytes() }
-    end
-  end, function()
-    local sizes, n = F.sizes(shape)
-    local out = F.out()
-    F.check(C.ea_graph_input(handle, F.dtypes.f32, n, sizes, out))
-    self(F.own(out[0]))
-  end)
-  for m, training in pairs(was) do m.training = training end
-  C.ea_graph_abort(handle)
-  if not ok then error(message, 0) end
   return rows
 end
 

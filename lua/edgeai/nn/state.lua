@@ -4,6 +4,7 @@
 local F = require "edgeai.ffi"
 local Flat = require "edgeai.flat"
 local Module = require "edgeai.nn.module"
+local describe = require "edgeai.nn.describe"
 local files = require "edgeai.io"
 local json = require "edgeai.json"
 local tensor = require "edgeai.tensor"
@@ -132,11 +133,14 @@ local function as_text(key, value)
 end
 
 --- Writes a safetensors file: the state dict, `meta` (string keys; e.g. mean, std, classes) and, if
--- the network came from ea.nn.NAME{...} or ea.nn.load, how to build it again (`edgeai.arch`).
+-- the network came from ea.nn.NAME{...} or ea.nn.load, how to build it again (`edgeai.arch`); and
+-- what it computes (`edgeai.graph`), for running it from C: see "models" in edgeai.h.
 -- Options: dtype = "bf16" stores tensors of two or more dimensions so; vectors (norms, biases) stay
--- f32.
+-- f32. input = the shape of one input, as {1, 28, 28, 1}: needed for `edgeai.graph` unless the
+-- architecture knows it; with it, a network that cannot be described is an error.
 function state:save(path, meta, opts)
-  local dtype = F.options(opts, { dtype = "f32" }, "save").dtype
+  local o = F.options(opts, { dtype = "f32", input = F.none }, "save")
+  local dtype = o.dtype
   F.dtype(dtype, "save")
   local list, text = {}, {}
   for i, entry in ipairs(self:state_dict()) do
@@ -144,10 +148,11 @@ function state:save(path, meta, opts)
     list[i] = { name = entry.name, tensor = #t.shape >= 2 and t:to(dtype) or t }
   end
   if self.arch then text["edgeai.arch"] = json.encode(self.arch, { sort = true }) end
+  text["edgeai.graph"] = describe(self, o.input)
   for _, values in ipairs { self.meta or {}, meta or {} } do
     for key, value in pairs(values) do
       if type(key) ~= "string" then F.raise("save: metadata needs names, got %s", tostring(key)) end
-      if key ~= "edgeai.arch" then text[key] = as_text(key, value) end
+      if not text[key] or key:sub(1, 7) ~= "edgeai." then text[key] = as_text(key, value) end
     end
   end
   files.save(path, list, text)

@@ -39,11 +39,12 @@ function Shortcut:forward(x)
     end
   end
   local low = math.floor((self.out - self.inp) / 2)
-  local n, h, w = x:size(1), x:size(2), x:size(3)
-  -- channels as the columns of a one-channel image {n, h*w, c, 1}, which pad2d can pad
-  x = f.reshape(x, { size = { n, h * w, self.inp, 1 } })
+  local h, w = x:size(2), x:size(3)
+  -- channels as the columns of a one-channel image {n, h*w, c, 1}, which pad2d can pad; -1 for n,
+  -- so that a recorded network takes any batch
+  x = f.reshape(x, { size = { -1, h * w, self.inp, 1 } })
   x = f.pad2d(x, { left = low, right = self.out - self.inp - low })
-  return f.reshape(x, { size = { n, h, w, self.out } })
+  return f.reshape(x, { size = { -1, h, w, self.out } })
 end
 
 function Shortcut:arguments()
