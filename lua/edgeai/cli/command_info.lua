@@ -29,11 +29,11 @@ local function bytes_text(bytes)
 end
 
 --- "13 ops on {1, 28, 28, 1} f32": what `edgeai.graph` says, or its text if that is not readable.
-local function graph_text(text)
-  local ok, graph = pcall(require("edgeai.json").decode, text)
+local function graph_text(json)
+  local ok, graph = pcall(require("edgeai.json").decode, json)
   local input = ok and type(graph) == "table" and type(graph.inputs) == "table" and graph.inputs[1]
   if type(input) ~= "table" or type(input.size) ~= "table" or type(graph.nodes) ~= "table" then
-    return text
+    return json
   end
   local sizes = {}
   for i, size in ipairs(input.size) do sizes[i] = tostring(size) end
