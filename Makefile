@@ -70,13 +70,19 @@ $(BUILD)/lua/edgeai/op_comments.lua: core/cli/op_comments.lua core/ops/ops.def $
 	@mkdir -p $(@D)
 	$(Q)$(LUAJIT) core/cli/op_comments.lua $@ core/ops
 
+# The public headers in the program, for `edgeai plugin build`: they are always of its own version.
+$(BUILD)/lua/edgeai/cli/headers.lua: core/edgeai.h core/edgeai_op.h Makefile
+	@mkdir -p $(@D)
+	$(Q){ echo 'return {'; for h in edgeai.h edgeai_op.h; do \
+	  printf '["%s"] = [=====[\n' $$h && cat core/$$h && echo ']=====],'; done; echo '}'; } > $@.tmp && mv $@.tmp $@
+
 # Changes when a Lua file appears or goes.
 $(BUILD)/lua.list: FORCE
 	@mkdir -p $(@D)
 	@echo '$(LUA_SRC)' | cmp -s - $@ || echo '$(LUA_SRC)' > $@
 
 $(BUILD)/core/cli/embedded.c: $(LUA_SRC) $(BUILD)/lua.list $(BUILD)/lua/edgeai/cdef.lua \
-  $(BUILD)/lua/edgeai/op_comments.lua core/cli/embed.lua
+  $(BUILD)/lua/edgeai/op_comments.lua $(BUILD)/lua/edgeai/cli/headers.lua core/cli/embed.lua
 	@mkdir -p $(@D)
 	$(call say,lua  $@)
 	$(Q)$(LUAJIT) core/cli/embed.lua $@ lua $(BUILD)/lua
@@ -174,7 +180,7 @@ install: all
 	$(Q)ln -sf libedgeai.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libedgeai.so.$(ABI)
 	$(Q)ln -sf libedgeai.so.$(ABI) $(DESTDIR)$(PREFIX)/lib/libedgeai.so
 	$(Q)install -m 644 $(BUILD)/libedgeai.a $(DESTDIR)$(PREFIX)/lib/libedgeai.a
-	$(Q)install -m 644 core/edgeai.h $(DESTDIR)$(PREFIX)/include/edgeai.h
+	$(Q)install -m 644 core/edgeai.h core/edgeai_op.h $(DESTDIR)$(PREFIX)/include
 	$(Q)printf '%s\n' 'prefix=$(abspath $(PREFIX))' 'Name: edgeai' 'Description: Edge deep learning runtime' \
 	  'Version: $(VERSION)' 'Cflags: -I$${prefix}/include' 'Libs: -L$${prefix}/lib -ledgeai' \
 	  'Libs.private: $(strip $(LIBS))' > $(DESTDIR)$(PREFIX)/lib/pkgconfig/edgeai.pc
@@ -186,7 +192,8 @@ install: all
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/edgeai $(DESTDIR)$(PREFIX)/lib/libedgeai.* \
-	  $(DESTDIR)$(PREFIX)/lib/pkgconfig/edgeai.pc $(DESTDIR)$(PREFIX)/include/edgeai.h
+	  $(DESTDIR)$(PREFIX)/lib/pkgconfig/edgeai.pc $(DESTDIR)$(PREFIX)/include/edgeai.h \
+	  $(DESTDIR)$(PREFIX)/include/edgeai_op.h
 	rm -rf $(LUA_DIR)/edgeai.lua $(LUA_DIR)/edgeai
 
 clean:

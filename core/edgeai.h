@@ -153,7 +153,7 @@ EA_API int ea_eigh(const ea_tensor *a, ea_tensor **w, ea_tensor **v);
  * attributes. Attributes are numbers, in the order of the op's schema; missing ones take defaults.
  */
 EA_API int ea_op_count(void);
-EA_API const char *ea_op_name(int op);
+EA_API const char *ea_op_name(int op); /* NULL where there is none: ops from outside may have gone */
 EA_API int ea_op_find(const char *name); /* -1 if there is none */
 EA_API int ea_op_inputs(int op, int *most); /* returns the fewest inputs, *most the most */
 EA_API int ea_op_outputs(int op);
@@ -163,6 +163,14 @@ EA_API int ea_op_outputs(int op);
  * must be given. */
 EA_API const char *ea_op_attrs(int op);
 /* Fewest multiply-add FLOPs (2 per multiply-add) of one forward run are part of a graph's count. */
+
+/* Ops from outside. Loads a shared library written against edgeai_op.h, checks that it was built for
+ * this ABI, and adds its ops to the table as numbers *first .. *first + *count - 1. source: NULL, or
+ * what it must have been built from (EA_PLUGIN_SOURCE there). The library is never unloaded: of a
+ * file that has been loaded before, the first version stays. */
+EA_API int ea_plugin_load(const char *path, const char *source, int *first, int *count);
+/* Takes an op from outside out of the table. Graphs and gradients that hold it work on. */
+EA_API int ea_op_remove(int op);
 
 /* Applies an op. Eager: runs it now and, if a gradient may be asked for, remembers it. While a
  * graph is being captured: makes symbolic outputs. out receives ea_op_outputs(op) references. */

@@ -39,6 +39,7 @@ local doors = {
   { "^zip%.h$", "core/tensor/npz.c" },
   { "^zlib%.h$", "core/data/idx.c" },
   { "^jansson", "core/base/json.c" },
+  { "^dlfcn%.h$", "core/ops/plugin.c" },
   { "^Random123/", "core/base/philox.c" },
   { "^lua", "core/cli/" },
   { "^lauxlib", "core/cli/" },
@@ -140,7 +141,7 @@ end
 
 local checked = 0
 for _, pattern in ipairs { "*.c", "*.h" } do
-  for _, path in ipairs(files("core tests/c tests/fuzz tests/bench", pattern)) do
+  for _, path in ipairs(files("core plugins tests/c tests/fuzz tests/bench", pattern)) do
     checked = checked + 1
     if path ~= "core/edgeai.h" then check_c(path) end
   end

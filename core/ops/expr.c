@@ -87,6 +87,14 @@ static void store(int wide, void *data, int dtype, int64_t at, const void *from,
   else store_float(data, dtype, at, from, n);
 }
 
+void ea_tensor_read(const ea_tensor *t, int64_t begin, int64_t n, double *to) {
+  load_double(to, t->storage->data, t->dtype, t->offset + begin, n);
+}
+
+void ea_tensor_write(ea_tensor *t, int64_t begin, int64_t n, const double *from) {
+  store_double(t->storage->data, t->dtype, t->offset + begin, from, n);
+}
+
 static void fill(int wide, void *to, int64_t n) { /* with to[0] */
   if (wide) {
     double *v = to, first = v[0];

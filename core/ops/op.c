@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
- * op.c - the op table, attributes, and what all kernels share.
+ * op.c - attributes, and what all kernels share.
  */
 #include "op.h"
 
@@ -7,41 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define EA_OP(name) extern const ea_op ea_op_##name;
-#include "ops.def"
-#undef EA_OP
-
-static const ea_op *const table[] = {
-#define EA_OP(name) &ea_op_##name,
-#include "ops.def"
-#undef EA_OP
-};
-enum { OPS = sizeof table / sizeof *table };
-
-int ea_op_count(void) { return OPS; }
-const ea_op *ea_op_at(int op) { return op >= 0 && op < OPS ? table[op] : NULL; }
-const char *ea_op_name(int op) { return ea_op_at(op) ? table[op]->name : NULL; }
-int ea_op_outputs(int op) { return ea_op_at(op) ? table[op]->nout : -1; }
-const char *ea_op_attrs(int op) { return ea_op_at(op) ? table[op]->attrs : NULL; }
-
-int ea_op_inputs(int op, int *most) {
-  if (!ea_op_at(op)) return -1;
-  *most = table[op]->nin_most;
-  return table[op]->nin_least;
-}
-
-int ea_op_find(const char *name) {
-  for (int i = 0; i < OPS; i++)
-    if (!strcmp(table[i]->name, name)) return i;
-  return -1;
-}
-
 /* ---- attributes ---- */
 
 const char *ea_schema_next(const char *s, ea_schema_item *item) {
   while (*s == ' ') s++;
   if (!*s) return NULL;
-  const char *colon = strchr(s, ':');
+  const char *colon = strchr(s, ':'); /* is there: table.c has checked */
   item->name = s;
   item->name_length = (int)(colon - s);
   item->kind = colon[1];
@@ -97,11 +68,27 @@ int ea_call_set_attrs(ea_call *c, int nattr, const double *given) {
 
 /* ---- calls ---- */
 
-void ea_call_output(ea_call *c, int j, int dtype, int ndim, const int64_t *size) {
+int ea_call_output(ea_call *c, int j, int dtype, int ndim, const int64_t *size) {
   c->shape[j].dtype = dtype;
   c->shape[j].ndim = ndim;
   for (int i = 0; i < ndim; i++) c->shape[j].size[i] = size[i];
+  return EA_OK;
 }
+
+int ea_call_output_like(ea_call *c, int j, const ea_tensor *like) {
+  return ea_call_output(c, j, like->dtype, like->ndim, like->size);
+}
+
+int ea_call_inputs(const ea_call *c) { return c->nin; }
+ea_tensor *ea_call_in(const ea_call *c, int i) { return c->in[i]; }
+ea_tensor *ea_call_out(const ea_call *c, int j) { return c->out[j]; }
+ea_tensor *ea_call_gout(const ea_call *c, int j) { return c->gout[j]; }
+ea_tensor *ea_call_gin(const ea_call *c, int i) { return c->gin[i]; }
+int ea_call_attrs(const ea_call *c) { return c->nattr; }
+double ea_call_attr(const ea_call *c, int k) { return c->attr[k]; }
+int ea_call_accumulates(const ea_call *c, int i) { return c->accumulate >> i & 1; }
+int ea_call_needs_backward(const ea_call *c) { return c->needs_backward; }
+uint64_t ea_call_step(const ea_call *c) { return c->step; }
 
 void *ea_call_scratch(ea_call *c, size_t bytes) {
   ea_scratch *s = c->scratch ? c->scratch : &c->own_scratch;

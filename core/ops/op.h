@@ -1,58 +1,19 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
- * op.h - what an op is. One file per op (or per family of one formula) in core/ops holds the shape
- * rule, forward and backward side by side, and exports one `const ea_op ea_op_NAME`; its line in
- * ops.def makes it exist everywhere: C, Lua, tests, graphs.
- *
- * Rules for kernels
- *   - Inputs are contiguous and have the shapes and types that `shape` accepted. Outputs are
- *     contiguous, of the shapes that `shape` set. Kernels never allocate tensors.
- *   - Kernels are written for f32, bf16 (computed in f32, rounded once when stored) and f64 (for
- *     gradient checks) unless the op's comment says otherwise.
- *   - Work is split over ea_parallel by shape alone; sums are reduced in a fixed order.
- *   - `backward` writes gin[i] wherever gin[i] is not NULL (NULL: not wanted). It overwrites,
- *     unless bit i of `accumulate` is set, which happens only if the op has EA_OP_ACCUMULATES.
- *     gout[j] is NULL where no gradient flowed into output j (hidden outputs: always).
- *   - Temporary memory comes from ea_call_scratch: one block at a time, its contents gone when the
- *     kernel returns.
+ * op.h - what the core's own ops and the graph know of an op beyond edgeai_op.h: the call's insides
+ * and helpers. One file per op (or per family of one formula) in core/ops holds the shape rule,
+ * forward and backward side by side, and exports one `const ea_op ea_op_NAME`; its line in ops.def
+ * makes it exist everywhere: C, Lua, tests, graphs. The rules for kernels are in edgeai_op.h.
  */
 #ifndef EA_OP_H
 #define EA_OP_H
 
+#include "../edgeai_op.h"
 #include "../tensor/tensor.h"
-
-typedef struct ea_call ea_call;
 
 typedef struct ea_scratch {
   void *data;
   size_t bytes;
 } ea_scratch;
-
-typedef struct ea_op {
-  const char *name;
-  int nin_least, nin_most;
-  int nout;          /* outputs the caller sees */
-  int nhidden;       /* further outputs kept for backward, after the visible ones */
-  const char *attrs; /* schema: see ea_op_attrs in edgeai.h */
-  unsigned flags;    /* EA_OP_* */
-  unsigned need_in;  /* bit i: backward reads in[i]; other inputs may be gone by then */
-  unsigned need_out; /* bit j: backward reads out[j] (hidden outputs count from nout) */
-  /* Checks inputs and attributes, then calls ea_call_output for each output. */
-  int (*shape)(ea_call *c);
-  int (*forward)(ea_call *c);
-  int (*backward)(ea_call *c);           /* NULL: no gradient passes */
-  double (*flops)(const ea_call *c, int backward); /* NULL: none worth counting */
-  /* NULL, or: makes now all that forward (and, if c->needs_backward, backward) would make on their
-   * first run (primitives, scratch), so that a graph's memory is known before it runs. */
-  int (*prepare)(ea_call *c);
-} ea_op;
-
-enum {
-  EA_OP_ALIAS = 1,       /* out[0] is in[0]'s memory under another shape (reshape); no forward work,
-                            and the gradient is out's under in's shape */
-  EA_OP_ACCUMULATES = 2, /* backward honours `accumulate` */
-  EA_OP_NO_GRAD = 4,     /* outputs never require a gradient */
-  EA_OP_RANDOM = 8       /* reads c->step */
-};
 
 struct ea_call {
   const ea_op *op;
@@ -76,23 +37,9 @@ struct ea_call {
   void (*free_state)(void *state);
 };
 
-/* Declares output j. */
-void ea_call_output(ea_call *c, int j, int dtype, int ndim, const int64_t *size);
-/* At least `bytes`, 64-byte aligned, contents undefined; NULL on no memory (error set). A second
- * call may move the block: ask once for all that a kernel needs. */
-void *ea_call_scratch(ea_call *c, size_t bytes);
-/* Fails with "NAME: ..." before the sentence. */
-int ea_call_fail(const ea_call *c, int code, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-/* Checks that in[i] is f32/bf16/f64. */
-int ea_call_check_float(const ea_call *c, int i);
-int ea_call_check_ndim(const ea_call *c, int i, int ndim);
-int ea_call_check_dtype(const ea_call *c, int i, int dtype);
-int ea_call_check_same_dtype(const ea_call *c); /* all inputs of one type */
-
 static inline int64_t ea_attr_int(const ea_call *c, int k) { return (int64_t)c->attr[k]; }
 
-const ea_op *ea_op_at(int op);
+const ea_op *ea_op_at(int op); /* NULL if there is none */
 
 /* One attribute of a schema: "name:kind=default". */
 typedef struct ea_schema_item {
@@ -112,9 +59,6 @@ void ea_call_clear(ea_call *c);
 /* dst += src, same shape and type, contiguous. */
 void ea_accumulate(ea_tensor *dst, const ea_tensor *src);
 
-/* Splits n elements into fixed chunks and runs fn(arg, begin, end) on each in parallel. */
-typedef void (*ea_range_fn)(void *arg, int64_t begin, int64_t end);
-void ea_parallel_range(int64_t n, int64_t chunk, ea_range_fn fn, void *arg);
 enum { EA_CHUNK = 16384 }; /* elements of a plain elementwise chunk */
 
 /* Vectors of f32 out of and into f32 or bf16 memory, for kernels that compute in f32. */

@@ -16,7 +16,7 @@ ffi.cdef(cdef.text)
 local function library()
   local inside = pcall(function() return ffi.C.ea_abi end)
   if inside then return ffi.C end
-  local ok, lib = pcall(ffi.load, cdef.library)
+  local ok, lib = pcall(ffi.load, cdef.library, true) -- for all: plugins' ops call it too
   if not ok then
     error(("edgeai: cannot load %s: %s; run `make install` or set LD_LIBRARY_PATH"):format(
       cdef.library, lib), 0)

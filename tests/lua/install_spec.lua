@@ -54,6 +54,7 @@ describe("make install", function()
   it("gives C a header, a library and a pkg-config file", function()
     program.write(prefix .. "/t.c", [[
       #include <edgeai.h>
+      #include <edgeai_op.h>
       #include <stdio.h>
       int main(void) { printf("%d %s\n", ea_abi() == EA_ABI, ea_version()); return 0; }]])
     local code, output = shell(([[cd '%s' && export PKG_CONFIG_PATH=lib/pkgconfig &&
