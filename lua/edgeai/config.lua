@@ -4,7 +4,7 @@
 --   local cfg = ea.config {
 --     preset = { default = "quick", quick = {}, cifar10 = { train = { epochs = 40 } } },
 --     data = { "fashion-mnist", "data set: fashion-mnist, cifar10 or cifar100" },
---     students = { 2, "number of students" },
+--     students = { 2, "number of students", type = "integer", least = 2 },
 --     train = { epochs = 3, lr = { 0.1, "peak learning rate" } },          -- a group
 --     rule = { default = "hub", choices = { "hub", "random" }, help = "edge rule" },
 --     teacher = { type = "string", help = "file of a trained teacher" },   -- nil unless set
@@ -13,9 +13,10 @@
 --   cfg.train.lr                                                            -- a plain table
 --
 -- A declaration is a value (number, boolean, string), a pair { value, "help" }, a description
--- { default =, type =, choices =, help =, required = true }, or a group: a table of declarations by
--- name. The type is the default's: "number", "boolean", "string" or "list"; "integer" has to be
--- asked for.
+-- { default =, help =, type =, choices =, required = true, least =, most =, above = }, or a group:
+-- a table of declarations by name. A pair may have a description's other fields beside it. The type
+-- is the default's: "number", "boolean", "string" or "list"; "integer" has to be asked for. least,
+-- most and above bound a number, so that what only the last step needs is refused at once.
 --
 -- Values come, later ones winning, from: the defaults; the default preset; the run that is resumed;
 -- the preset asked for by `--set preset=NAME`; `--set key=value` (`--set train.lr=0.05`, lists as
@@ -24,9 +25,9 @@
 -- `seed` (1) and `precision` ("f32"; "auto": bf16 where the processor has it) exist in every
 -- script; ea.config sets ea.seed(cfg.seed).
 -- `edgeai run SCRIPT --help` prints the comment at the script's top and all this, and ends. Errors:
--- unknown keys (with the nearest known one), values of another type, presets that do not exist:
--- raised at the script's line, or, if they came from the command line, or a required one did not,
--- wrong usage (exit code 2).
+-- unknown keys (with the nearest known one), values of another type or out of bounds, presets that
+-- do not exist: raised at the script's line, or, if they came from the command line, or a required
+-- one did not, wrong usage (exit code 2).
 
 local F = require "edgeai.ffi"
 local session = require "edgeai.session"
@@ -36,48 +37,51 @@ local config = {}
 
 local kinds = { number = true, integer = true, boolean = true, string = true, list = true }
 
+local fields = { default = F.none, type = F.none, choices = F.none, help = F.none,
+  required = F.none, least = F.none, most = F.none, above = F.none }
+
 local function describe(key, declared)
   local kind = type(declared)
   if kind ~= "table" then return { default = declared, type = kind } end
+  local given = {}
+  for name, value in pairs(declared) do
+    if type(name) ~= "number" then given[name] = value end
+  end
   if #declared > 0 then
-    if #declared ~= 2 or type(declared[2]) ~= "string" then
+    if #declared > 2 or type(declared[2] or next(given)) ~= "string" then
       F.raise("config: `%s` must be a value or { value, \"help\" }; write a list as "
         .. "{ { 1, 2, 3 }, \"help\" }", key)
     end
-    kind = type(declared[1])
-    return { default = declared[1], type = kind == "table" and "list" or kind, help = declared[2] }
+    given.default, given.help = declared[1], declared[2]
   end
-  local option = { default = declared.default, choices = declared.choices, help = declared.help,
-    required = declared.required }
+  local option = F.options(given, fields, ("config: `%s`"):format(key))
   kind = type(option.default)
-  option.type = declared.type or (kind == "table" and "list" or kind)
+  option.type = option.type or (kind == "table" and "list" or kind)
   return option
+end
+
+local function is_number(option) return option.type == "number" or option.type == "integer" end
+
+--- What a number must be: "a whole number of at least 2", "a number from 0 to 1".
+local function bounds(option)
+  local words = option.type == "integer" and "a whole number" or "a number"
+  if option.least and option.most then
+    return ("%s from %g to %g"):format(words, option.least, option.most)
+  end
+  if option.above then words = ("%s above %g"):format(words, option.above) end
+  if option.least then words = ("%s of at least %g"):format(words, option.least) end
+  if option.most then words = ("%s of at most %g"):format(words, option.most) end
+  return words
+end
+
+local function within(option, value)
+  return (option.type ~= "integer" or value % 1 == 0) and value >= (option.least or -math.huge)
+    and value <= (option.most or math.huge) and value > (option.above or -math.huge)
 end
 
 local function is_group(declared)
   return type(declared) == "table" and #declared == 0
     and declared.default == nil and type(declared.type) ~= "string"
-end
-
--- Fills `options` (dotted key -> description) and `order`.
-local function flatten(declarations, prefix, options, order)
-  for _, name in ipairs(text.keys(declarations)) do
-    if type(name) ~= "string" or not name:find("^[%a_][%w_]*$") then
-      F.raise("config: option names are words, not %s", tostring(name))
-    end
-    local key, declared = prefix .. name, declarations[name]
-    if is_group(declared) then
-      flatten(declared, key .. ".", options, order)
-    else
-      local option = describe(key, declared)
-      if not kinds[option.type] then
-        F.raise("config: `%s` cannot be a %s; options are numbers, booleans, strings and lists",
-          key, option.type)
-      end
-      options[key] = option
-      order[#order + 1] = key
-    end
-  end
 end
 
 -- What is wrong with the command line is no error of the script's line.
@@ -94,13 +98,14 @@ local booleans = { ["true"] = true, yes = true, on = true, ["1"] = true,
   ["false"] = false, no = false, off = false, ["0"] = false }
 
 local function number_of(word)
-  return word:find("^[%+%-]?[%d%.]") and tonumber(word) or nil
+  local value = word:find("^[%+%-]?[%d%.]") and tonumber(word)
+  return value and math.abs(value) < math.huge and value or nil
 end
 
 -- A value from the command line.
 local function parse(option, key, word)
   local value
-  if option.type == "number" or option.type == "integer" then
+  if is_number(option) then
     value = number_of(word)
   elseif option.type == "boolean" then
     value = booleans[word:lower()]
@@ -119,12 +124,12 @@ end
 
 local function check(option, key, value, what, from_line)
   local kind = type(value) == "table" and "list" or type(value)
-  local wanted = option.type == "integer" and "number" or option.type
+  local wanted = is_number(option) and "number" or option.type
   if kind ~= wanted then
     fail(from_line, "%s`%s` is a %s, not the %s %s", what, key, option.type, kind, tostring(value))
   end
-  if option.type == "integer" and value % 1 ~= 0 then
-    fail(from_line, "%s`%s` must be a whole number, not %s", what, key, tostring(value))
+  if wanted == "number" and not within(option, value) then
+    fail(from_line, "%s`%s` must be %s, not %s", what, key, bounds(option), tostring(value))
   end
   if option.choices then
     for _, choice in ipairs(option.choices) do
@@ -134,6 +139,28 @@ local function check(option, key, value, what, from_line)
     for i, choice in ipairs(option.choices) do names[i] = tostring(choice) end
     fail(from_line, "%s`%s` must be %s, not %s%s", what, key, text.list(names), tostring(value),
       type(value) == "string" and text.suggest(value, names) or "")
+  end
+end
+
+-- Fills `options` (dotted key -> description) and `order`.
+local function flatten(declarations, prefix, options, order)
+  for _, name in ipairs(text.keys(declarations)) do
+    if type(name) ~= "string" or not name:find("^[%a_][%w_]*$") then
+      F.raise("config: option names are words, not %s", tostring(name))
+    end
+    local key, declared = prefix .. name, declarations[name]
+    if is_group(declared) then
+      flatten(declared, key .. ".", options, order)
+    else
+      local option = describe(key, declared)
+      if not kinds[option.type] then
+        F.raise("config: `%s` cannot be a %s; options are numbers, booleans, strings and lists",
+          key, option.type)
+      end
+      if option.default ~= nil then check(option, key, option.default, "config: ") end
+      options[key] = option
+      order[#order + 1] = key
+    end
   end
 end
 
@@ -202,6 +229,9 @@ local function help_text(options, order, presets)
       for i, choice in ipairs(option.choices) do names[i] = tostring(choice) end
       what = what .. (what == "" and "" or "; ") .. text.list(names)
     end
+    if option.least or option.most or option.above then
+      what = what .. (what == "" and "" or "; ") .. bounds(option):gsub("^a ", "")
+    end
     lines[#lines + 1] = (("  %-32s %s"):format(key .. "=" .. word_of(option.default), what)
       :gsub("%s+$", ""))
   end
@@ -226,7 +256,10 @@ local function resumed_values(options, values)
   local stored = require("edgeai.run").read_config(folder)
   for _, key in ipairs(text.keys(stored)) do
     -- Options that the script no longer has are of no use to it.
-    if options[key] then values[key] = stored[key] end
+    if options[key] then
+      check(options[key], key, stored[key], folder .. "/config.json: ")
+      values[key] = stored[key]
+    end
   end
 end
 
@@ -271,13 +304,16 @@ function config.resolve(declarations)
     declared.preset = { default = declared.preset.default or text.keys(presets)[1],
       choices = text.keys(presets), help = "set of values to start from" }
   end
-  if declared.seed == nil then declared.seed = { 1, "seed of all random numbers" } end
+  if declared.seed == nil then
+    declared.seed = { 1, "seed of all random numbers", type = "integer", least = 0 }
+  end
   if declared.precision == nil then
     declared.precision = { default = "f32", choices = { "f32", "bf16", "auto" },
       help = "type of the activations; auto: bf16 where the processor has it" }
   end
   local options, order = {}, {}
   flatten(declared, "", options, order)
+  session.configured = true
   if session.help then
     io.write(help_text(options, order, presets))
     os.exit(0, true)

@@ -12,7 +12,8 @@
 -- nested tables become dotted keys ("val.accuracy"), items of lists of tables "students[1].params".
 --
 -- With --resume, `open` goes on in the latest (or the given) folder: run.resumed is true, and
--- run:rewind(step) drops the records beyond the step from which the experiment goes on.
+-- run:rewind(step) drops the records beyond the step from which the experiment goes on. Nothing is
+-- written before the first new result: a --resume that is refused leaves the folder as it was.
 
 local ffi = require "ffi"
 local F = require "edgeai.ffi"
@@ -59,7 +60,12 @@ end
 
 --- The options that a run folder's config.json holds: dotted key -> value.
 function run.read_config(folder)
-  return json.decode(read_file(folder .. "/config.json"))
+  local path = folder .. "/config.json"
+  local ok, stored = pcall(json.decode, read_file(path))
+  if not ok or type(stored) ~= "table" then
+    F.raise("%s does not hold the options of a run", path)
+  end
+  return stored
 end
 
 -- JSON knows no nan and no infinity.
@@ -183,17 +189,16 @@ function run.open(name, cfg)
     F.raise("ea.run.open: a name is made of letters, digits, - _ and ., not `%s`", name)
   end
   local resumed = run.resume_folder(name)
-  local self = setmetatable({ name = name, dir = resumed or new_folder(name),
+  local flat = require("edgeai.config").flat(cfg)
+  local about = { ["config.json"] = to_json(next(flat) and flat or { name = name }),
+    ["env.json"] = to_json(run.environment(cfg)) }
+  if session.script and F.C.ea_file_exists(session.script) == FILE then
+    about["script.lua"] = read_file(session.script)
+  end
+  local self = setmetatable({ name = name, dir = resumed or new_folder(name), about = about,
     resumed = resumed ~= nil, columns = {}, known = {} }, object)
   session.run = self.dir
-  if resumed then remove_leftovers(self.dir) end
-  local flat = require("edgeai.config").flat(cfg)
-  write_file(self:path("config.json"), to_json(next(flat) and flat or { name = name }))
-  write_file(self:path("env.json"), to_json(run.environment(cfg)))
-  if session.script and F.C.ea_file_exists(session.script) == FILE then
-    write_file(self:path("script.lua"), read_file(session.script))
-  end
-  if resumed then self:rewind(math.huge) end
+  if resumed then self:rewind(math.huge) else self:commit() end
   return self
 end
 
@@ -208,6 +213,18 @@ end
 function object:note(format, ...) -- luacheck: no self
   if session.quiet then return end
   io.stderr:write(select("#", ...) > 0 and format:format(...) or format, "\n")
+end
+
+--- Writes what the folder says about the run (config.json, env.json, script.lua), once. A resumed
+-- run does so when its first result comes: what it goes on with has been checked by then. All that
+-- writes a result calls it.
+function object:commit()
+  local about = self.about
+  if not about then return end
+  self.about = nil
+  if self.resumed then remove_leftovers(self.dir) end
+  for name, data in pairs(about) do write_file(self:path(name), data) end
+  if self.resumed then self:write_records(self:read_records()) end -- whole lines only
 end
 
 -- ---- metrics ------------------------------------------------------------------------------------
@@ -264,8 +281,8 @@ local function close(self, file)
   self[file] = nil
 end
 
--- The whole list of records, without a last line that a crash cut off.
-local function read_records(self)
+--- The whole list of records, without a last line that a crash cut off.
+function object:read_records()
   local records = {}
   local path = self:path("metrics.jsonl")
   if F.C.ea_file_exists(path) ~= FILE then return records end
@@ -285,43 +302,57 @@ end
 
 --- Appends a record to metrics.jsonl and metrics.csv; it is on the disk when this returns.
 function object:log(record)
+  self:commit()
   local flat = run.flatten(record)
   append(self, "metrics.jsonl", json.encode(flat, { sort = true }))
   if add_columns(self, flat) then
-    write_csv(self, read_records(self))
+    write_csv(self, self:read_records())
   else
     append(self, "metrics.csv", csv_line(self.columns, flat))
   end
 end
 
+--- Writes the list of records in the place of all that are there.
+function object:write_records(records)
+  close(self, "metrics.jsonl")
+  local lines = {}
+  self.columns, self.known = {}, {}
+  for i, record in ipairs(records) do
+    lines[i] = json.encode(record, { sort = true }) .. "\n"
+    add_columns(self, record)
+  end
+  if F.C.ea_file_exists(self:path("metrics.jsonl")) ~= FILE then return end
+  write_file(self:path("metrics.jsonl"), table.concat(lines))
+  write_csv(self, records)
+end
+
 --- Drops the records whose `key` (step) is beyond `last`: they will be made again.
 function object:rewind(last, key)
   key = key or "step"
-  close(self, "metrics.jsonl")
-  local kept, lines = {}, {}
-  self.columns, self.known = {}, {}
-  for _, record in ipairs(read_records(self)) do
+  local records, kept = self:read_records(), {}
+  for _, record in ipairs(records) do
     if type(record[key]) ~= "number" or record[key] <= last then
       kept[#kept + 1] = record
-      lines[#lines + 1] = json.encode(record, { sort = true }) .. "\n"
       add_columns(self, record)
     end
   end
-  if F.C.ea_file_exists(self:path("metrics.jsonl")) == FILE then
-    write_file(self:path("metrics.jsonl"), table.concat(lines))
-    write_csv(self, kept)
-  end
+  if #kept == #records then return end
+  self:commit()
+  self:write_records(kept)
 end
 
---- Adds results to summary.json, which is written whole. Returns all of them, flat.
+--- Adds results to summary.json, which is written whole, unless they are there already. Returns all
+-- of them, flat.
 function object:summary(results)
   local path = self:path("summary.json")
-  if not self.results then
-    self.results = self.resumed and F.C.ea_file_exists(path) == FILE
-      and json.decode(read_file(path)) or {}
-  end
+  local before = self.resumed and F.C.ea_file_exists(path) == FILE and read_file(path)
+  self.results = self.results or before and json.decode(before) or {}
   for key, value in pairs(run.flatten(results)) do self.results[key] = value end
-  write_file(path, to_json(self.results))
+  local now = to_json(self.results)
+  if now ~= before then
+    self:commit()
+    write_file(path, now)
+  end
   return self.results
 end
 

@@ -9,6 +9,7 @@
 --   quiet      no progress lines
 --   run        the run folder that ea.run.open opened last, or nil
 --   help       the script's options are wanted, not its run
+--   configured the script called ea.config
 
 local session = { settings = {}, quiet = false, help = false }
 

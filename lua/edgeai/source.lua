@@ -23,8 +23,8 @@ function source.read(path)
   return text
 end
 
---- The chunk of a file (nil: of standard input), or nil and a sentence. A first line with #! is
--- skipped.
+--- The chunk of a file (nil: of standard input), nil and its text; or nil and a sentence. A first
+-- line with #! is skipped.
 function source.load(path)
   local text, message = source.read(path)
   if not text then return nil, message end
@@ -34,7 +34,8 @@ function source.load(path)
   if rest then text = (rest:find("^\27") and "" or "\n") .. rest end -- lines keep their numbers
   local chunk
   chunk, message = load(text, name, "t")
-  return chunk, not chunk and source.explain(message, path or "standard input") or nil
+  if not chunk then return nil, source.explain(message, path or "standard input") end
+  return chunk, nil, text
 end
 
 return source

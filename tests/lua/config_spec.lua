@@ -13,6 +13,8 @@ local cfg = ea.config {
   teacher = { type = "string", help = "trained teacher" },
   tries = { default = 5, type = "integer" },
   widths = { { 16, 32, 64 }, "free widths" },
+  students = { 2, "devices", type = "integer", least = 2 },
+  kd = { alpha = { 0.9, least = 0, most = 1 }, temperature = { 4, "of KD", above = 0 } },
 }
 print(cfg.preset, cfg.data, cfg.flip, cfg.train.epochs, cfg.train.lr, cfg.rule, cfg.teacher,
   cfg.tries, table.concat(cfg.widths, ","), cfg.seed, cfg.precision)
@@ -75,6 +77,9 @@ describe("ea.config", function()
     assert.truthy(out:find("train.lr=0.1 +peak learning rate"), out)
     assert.truthy(out:find("teacher=none +trained teacher"), out)
     assert.truthy(out:find("rule=hub +edge rule; hub or coactivation"), out)
+    assert.truthy(out:find("students=2 +devices; whole number of at least 2\n"), out)
+    assert.truthy(out:find("kd.alpha=0.9 +number from 0 to 1\n"), out)
+    assert.truthy(out:find("kd.temperature=4 +of KD; number above 0\n"), out)
     assert.truthy(out:find("big +flip=false train.epochs=40"), out)
     assert.falsy(out:find("fashion%-mnist\ttrue"))
   end)
@@ -88,6 +93,12 @@ describe("ea.config", function()
       ["--set tries=2.5"] = "`tries` must be a whole number, not 2.5",
       ["--set train.lr=fast"] = "--set train.lr=fast: `train.lr` is a number",
       ["--set flip=maybe"] = "--set flip=maybe: `flip` is a boolean",
+      ["--set students=1"] = "--set: `students` must be a whole number of at least 2, not 1",
+      ["--set students=2.5"] = "`students` must be a whole number of at least 2, not 2.5",
+      ["--set kd.alpha=1.1"] = "`kd.alpha` must be a number from 0 to 1, not 1.1",
+      ["--set kd.temperature=0"] = "`kd.temperature` must be a number above 0, not 0",
+      ["--set kd.temperature=1e999"] = "`kd.temperature` is a number",
+      ["--set seed=-1"] = "`seed` must be a whole number of at least 0, not -1",
       ["--set flip"] = "--set needs KEY=VALUE, not 'flip'",
     } do
       local code, out, err = run(arguments)
@@ -105,6 +116,11 @@ describe("ea.config", function()
         "preset quick: there is no option `lrr`; did you mean `lr`?",
       ["{ preset = { quick = { lr = 'x' } }, lr = 1 }"] =
         "preset quick: `lr` is a number, not the string x",
+      ["{ preset = { quick = { n = 3 } }, n = { 1, most = 2 } }"] =
+        "preset quick: `n` must be a number of at most 2, not 3",
+      ["{ n = { 0, \"help\", least = 1 } }"] = "`n` must be a number of at least 1, not 0",
+      ["{ n = { 1, lest = 0 } }"] = "there is no option 'lest'; did you mean `least`?",
+      ["{ n = { default = 1, lest = 0 } }"] = "there is no option 'lest'",
       ["3"] = "ea.config takes a table of options, not a number",
     } do
       program.write(folder .. "/bad.lua", "\nlocal cfg = ea.config(" .. declaration .. ")\n")
@@ -113,6 +129,47 @@ describe("ea.config", function()
       assert.truthy(err:find("^edgeai: bad%.lua:2: "), err)
       assert.truthy(err:find(sentence, 1, true), err)
     end
+  end)
+
+  it("checks what the config.json of a resumed run holds", function()
+    program.write(folder .. "/s2.lua", script .. "ea.run.open('s2', cfg)")
+    local function resume(text)
+      program.write(folder .. "/kept/config.json", text)
+      return program.run(folder, "run s2.lua --resume kept")
+    end
+    assert.equal(0, (program.run(folder, "run s2.lua --set kd.alpha=0.25 --out kept")))
+    for text, sentence in pairs {
+      ['{"students": 1}'] = "kept/config.json: `students` must be a whole number of at least 2",
+      ['{"data": 3}'] = "kept/config.json: `data` is a string, not the number 3",
+      ["[1, 2"] = "kept/config.json does not hold the options of a run",
+      ["7"] = "kept/config.json does not hold the options of a run",
+    } do
+      local code, _, err = resume(text)
+      assert.equal(1, code, text)
+      assert.truthy(err:find(sentence, 1, true), err)
+      assert.equal(text, program.read(folder .. "/kept/config.json"))
+    end
+    local code, out = resume('{"train.epochs": 9, "of another version": 1}')
+    assert.equal(0, code)
+    assert.truthy(out:find("\ttrue\t9\t", 1, true), out)
+  end)
+
+  it("leaves no --set unheard: scripts without options refuse it", function()
+    program.write(folder .. "/deaf.lua", "print('ran')")
+    program.write(folder .. "/helper.lua", "return function() return ea.config { x = 1 } end")
+    program.write(folder .. "/other.lua", "require 'helper' print('ran')")
+    program.write(folder .. "/by_helper.lua", "print(require('helper')().x)")
+    local code, out, err = program.run(folder, "run deaf.lua --set x=2")
+    assert.equal(2, code)
+    assert.equal("", out) -- at once
+    assert.truthy(err:find("--set x: deaf.lua has no options: it does not call ea.config", 1, true))
+    code, out, err = program.run(folder, "run other.lua --set x=2")
+    assert.equal(2, code)
+    assert.equal("ran\n", out) -- only its end tells
+    assert.truthy(err:find("other.lua has no options", 1, true), err)
+    code, out = program.run(folder, "run by_helper.lua --set x=2")
+    assert.equal(0, code)
+    assert.equal("2\n", out)
   end)
 
   it("seeds the random numbers", function()

@@ -219,6 +219,33 @@ describe("nonn.objective", function()
   end)
 end)
 
+describe("nonn.check", function()
+  local d = { name = "some", classes = 4, shape = { 12, 12, 1 } }
+  local function net(o) return ea.nn.wrn { depth = 10, classes = o.classes or 4,
+    channels = o.channels or 1, widths = { 2, 2, 2, 6 } } end
+  local function check(o)
+    return ea.nonn.check(net(o), d, { students = o.students or 2,
+      arch = o.arch or { depth = 10, channels = 1 } })
+  end
+
+  it("finds nothing where all fits, and leaves the teacher as it was", function()
+    local teacher = net {}
+    ea.nonn.check(teacher, d, { students = 6, arch = { depth = 10, channels = 1 } })
+    assert.is_true(teacher.training)
+    assert.is_false(teacher:eval().training)
+    ea.nonn.check(teacher, d, {})
+    assert.is_false(teacher.training)
+  end)
+
+  it("refuses before the training what could not be done after it", function()
+    refused("the teacher knows 7 classes, some has 4", check, { classes = 7 })
+    refused("conv0: conv2d: .*3", check, { channels = 3 })
+    refused("7 students cannot share the teacher's 6 filters", check, { students = 7 })
+    refused("a student cannot be built: wrn: depth must be 6n%+4", check, { arch = { depth = 11 } })
+    refused("there is no option 'width'; did you mean `widths`", check, { arch = { width = 1 } })
+  end)
+end)
+
 describe("nonn.activation_network", function()
   it("says when there is no split", function()
     assert.error_matches(function() ea.nonn.activation_network(ea.nn.wrn { depth = 10 }, nil) end,

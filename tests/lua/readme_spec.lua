@@ -5,6 +5,7 @@
 local F = require "edgeai.ffi"
 local json = require "edgeai.json"
 local program = require "program"
+local tiny = require "tiny"
 
 local readme = assert(program.read(program.root .. "/README.md"), "run from the repository's top")
 
@@ -60,40 +61,12 @@ end
 
 local folder
 
-local function idx(path, dims, bytes)
-  local head = { string.char(0, 0, 8, #dims) }
-  for _, n in ipairs(dims) do
-    head[#head + 1] = string.char(0, 0, math.floor(n / 256), n % 256)
-  end
-  program.write(path, table.concat(head) .. bytes)
-end
-
---- A small set in the place of Fashion-MNIST: class k is grey of 20 k and noise.
-local function small_data(root)
-  F.check(F.C.ea_make_folder(root .. "/fashion-mnist"))
-  local stream = ea.rng("readme", { seed = 1 })
-  for part, n in pairs { train = 300, t10k = 60 } do
-    local grey, labels = {}, {}
-    for i = 1, n do
-      labels[i] = string.char(i % 10)
-      grey[i] = 20 * (i % 10)
-    end
-    local images = stream:uniform({ n, 28, 28 }, 0, 60)
-      + ea.tensor(grey):reshape(n, 1, 1)
-    local u8 = images:to("u8")
-    local name = ("%s/fashion-mnist/%s-"):format(root, part)
-    idx(name .. "images-idx3-ubyte.gz", { n, 28, 28 },
-      require("ffi").string(F.data(u8), n * 28 * 28))
-    idx(name .. "labels-idx1-ubyte.gz", { n }, table.concat(labels))
-  end
-end
-
 setup(function()
   folder = program.folder()
   for _, name in ipairs { "experiments", "tests" } do
     os.execute(("ln -s '%s/%s' '%s/%s'"):format(program.root, name, folder, name))
   end
-  small_data(folder .. "/data")
+  tiny.fashion_mnist(folder .. "/data")
 end)
 teardown(function() program.remove(folder) end)
 
@@ -180,13 +153,10 @@ end)
 -- ---- the main job ------------------------------------------------------------------------------
 
 describe("README.md: a run", function()
-  local tiny = "run experiments/nonn2s.lua --quiet --set teacher_net.widths=8,8,8,16 "
-    .. "--set student_net.widths=4,4,4,8 --set train.epochs=1 --set distil.epochs=1 "
-    .. "--set batch=64 --set precision=f32 --out "
   local found
 
   setup(function()
-    local code, _, err = run(tiny .. "one")
+    local code, _, err = run(tiny.nonn2s .. "--out one")
     assert(code == 0, err)
     found = json.decode(program.read(folder .. "/one/summary.json"))
   end)
@@ -215,7 +185,7 @@ describe("README.md: a run", function()
   end)
 
   it("gives the same bytes with another number of threads", function()
-    local code, _, err = run(tiny .. "three --threads 3")
+    local code, _, err = run(tiny.nonn2s .. "--out three --threads 3")
     assert.equal(0, code, err)
     for _, name in ipairs { "teacher.safetensors", "nonn.safetensors" } do
       assert.is_true(program.read(folder .. "/one/" .. name)

@@ -13,7 +13,7 @@ local tiny = require "tiny"
 local checkpoint = require "edgeai.train.checkpoint"
 ffi.cdef "int kill(int, int); int getpid(void);"
 local cfg = ea.config { epochs = 3, save_every = 0, lr = 0.1, batch = 16,
-  widths = { { 4, 4, 8 }, "of the teacher" } }
+  widths = { { 4, 4, 8 }, "of the teacher" }, students = { widths = { { 4, 4, 4 }, "theirs" } } }
 local run = ea.run.open("resume", cfg)
 
 local what, moment = (os.getenv "HURT" or ""):match("^(%w+):(%d+)$")
@@ -49,7 +49,7 @@ local teacher = ea.nn.wrn { depth = 10, widths = cfg.widths, channels = 1, class
 fit(teacher, "teacher")
 local parts = { { 1, 2, 5 }, { 3, 4, 6, 7, 8 } }
 local students = ea.nonn.students { parts = parts, classes = 4,
-  arch = { depth = 10, widths = { 4, 4, 4 }, channels = 1 } }:set_precision(cfg.precision)
+  arch = { depth = 10, widths = cfg.students.widths, channels = 1 } }:set_precision(cfg.precision)
 fit(students, "students", ea.nonn.objective(students, teacher, parts, { beta = 10 }))
 ]]
 
@@ -168,6 +168,32 @@ describe("a training run", function()
   it("goes on from checkpoints that are further apart", function()
     assert.equal(137, (run("--out apart --set save_every=1000", "HURT=KILL:22")))
     finish("apart", "checkpoints after epochs only")
+  end)
+
+  it("leaves the folder as it was where it cannot go on", function()
+    assert.equal(137, (run("--out refused", "HURT=KILL:27"))) -- the students' training
+    local function files()
+      local pipe = io.popen(("cd '%s/refused' && stat -c '%%n %%i %%y' * && sha256sum *")
+        :format(folder))
+      local text = pipe:read("*a")
+      pipe:close()
+      return text
+    end
+    local before = files()
+    for setting, sentence in pairs {
+      ["batch=8"] = "of a training with 6 batches an epoch and seed 1, here there are 12",
+      ["widths=4,4,12"] = "is of another network",
+      ["students.widths=4,4,5"] = "students.checkpoint.safetensors is of another network",
+      ["epochs=none"] = "`epochs` is a number",
+    } do
+      local code, _, err = run("--resume refused --set " .. setting)
+      assert.is_true(code == 1 or code == 2, err)
+      assert.truthy(err:find(sentence, 1, true), err)
+      -- The finished teacher is saved again, as it was.
+      local after = files():gsub("teacher%.safetensors %d+ [^\n]+", "")
+      assert.equal((before:gsub("teacher%.safetensors %d+ [^\n]+", "")), after, setting)
+    end
+    finish("refused", "refused before")
   end)
 
   it("saves on Ctrl-C and SIGTERM, says how to go on, and exits with 130 and 143", function()

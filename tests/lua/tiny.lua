@@ -37,6 +37,40 @@ function tiny.split(count, seed, side)
     names = { "across", "along", "chequered", "plain" } }, "train", images, labels)
 end
 
+local function idx(path, dims, bytes)
+  local head = { string.char(0, 0, 8, #dims) }
+  for _, n in ipairs(dims) do
+    head[#head + 1] = string.char(0, 0, math.floor(n / 256), n % 256)
+  end
+  require("program").write(path, table.concat(head) .. bytes)
+end
+
+--- Files in the place of Fashion-MNIST, for EDGEAI_DATA=root: 300 + 60 pictures, class k is grey of
+-- 20 k and noise.
+function tiny.fashion_mnist(root)
+  local F = require "edgeai.ffi"
+  F.check(F.C.ea_make_folder(root .. "/fashion-mnist"))
+  local stream = ea.rng("readme", { seed = 1 })
+  for part, n in pairs { train = 300, t10k = 60 } do
+    local grey, labels = {}, {}
+    for i = 1, n do
+      labels[i] = string.char(i % 10)
+      grey[i] = 20 * (i % 10)
+    end
+    local noise = stream:uniform({ n, 28, 28 }, 0, 60)
+    local images = (noise + ea.tensor(grey):reshape(n, 1, 1)):to("u8")
+    local name = ("%s/fashion-mnist/%s-"):format(root, part)
+    idx(name .. "images-idx3-ubyte.gz", { n, 28, 28 },
+      require("ffi").string(F.data(images), n * 28 * 28))
+    idx(name .. "labels-idx1-ubyte.gz", { n }, table.concat(labels))
+  end
+end
+
+--- Words for a run of experiments/nonn2s.lua on it that takes a second or two.
+tiny.nonn2s = "run experiments/nonn2s.lua --quiet --set teacher_net.widths=8,8,8,16 "
+  .. "--set student_net.widths=4,4,4,8 --set train.epochs=1 --set distil.epochs=1 "
+  .. "--set batch=64 --set precision=f32 "
+
 --- conv, batch norm, ReLU, dropout, pool, linear: some 700 parameters.
 function tiny.net(dropout)
   return ea.nn.sequential {

@@ -41,15 +41,28 @@ local function fill_session(given, script)
   session.help = given.help or false
 end
 
+-- --set is for ea.config: refused before the script runs where its text has no such call, and loads
+-- no other file that could make it; else, if there was none, at its end.
+local function refuse_settings(script, text)
+  if #session.settings == 0 or session.configured then return end
+  local other = text:gsub("require%s*%(?%s*[\"']edgeai[\"']", "")
+  for _, word in ipairs { "config", "require", "dofile", "loadfile" } do
+    if other:find("%f[%w_]" .. word .. "%f[^%w_]") then return end
+  end
+  options.fail(command, "--set %s: %s has no options: it does not call ea.config",
+    session.settings[1][1], script)
+end
+
 function command.run(given, operands)
   local script = operands[1]
   if not script then options.fail(command, "run needs a script") end
   fill_session(given, script)
-  local chunk, message = source.load(script ~= "-" and script or nil)
+  local chunk, message, text = source.load(script ~= "-" and script or nil)
   if not chunk then
     io.stderr:write("edgeai: ", message, "\n")
     return 1
   end
+  refuse_settings(script, text)
   setup.paths(script:match("^(.*)/[^/]*$") or ".")
   setup.globals()
   require("edgeai.cli.host").catch_signals()
@@ -60,6 +73,7 @@ function command.run(given, operands)
   if session.help then
     print(("%s declares no options (it does not call ea.config)."):format(script))
   end
+  refuse_settings(script, "")
   return type(code) == "number" and code or 0
 end
 

@@ -13,6 +13,7 @@ local partition = require "edgeai.nonn.partition"
 local tensor = require "edgeai.tensor"
 
 local nonn = {
+  check = require "edgeai.nonn.check",
   students = require("edgeai.nn").nonn,
   objective = require "edgeai.nonn.objective",
   report = require "edgeai.nonn.report",

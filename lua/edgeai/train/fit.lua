@@ -125,6 +125,7 @@ local function save(self)
   count_seconds(self)
   s.optimizer = self.opts.optimizer:counters()
   s.random = random.rng_state()
+  self.opts.run:commit()
   checkpoint.save(checkpoint_path(self), state_tensors(self), s)
   self.saved_at = C.ea_clock()
 end
@@ -133,13 +134,13 @@ local function restore(self)
   local run = self.opts.run
   if not run or not run.resumed then return end
   local state = checkpoint.load(checkpoint_path(self), state_tensors(self))
-  run:rewind(state and state.epoch - 1 or 0, self.opts.label .. ".epoch")
-  if not state then return end
+  if not state then return run:rewind(0, self.opts.label .. ".epoch") end
   if state.batches ~= self.state.batches or state.seed ~= self.state.seed then
     F.raise("the checkpoint %s is of a training with %d batches an epoch and seed %.0f, here there "
       .. "are %d and seed %.0f; go on with the same data, batch and seed", checkpoint_path(self),
       state.batches, state.seed, self.state.batches, self.state.seed)
   end
+  run:rewind(state.epoch - 1, self.opts.label .. ".epoch")
   self.state = state
   self.opts.optimizer:set_counters(state.optimizer)
   random.set_rng_state(state.random)
