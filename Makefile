@@ -25,8 +25,8 @@ CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/%.o) $(BUILD)/core/cli/embedded.o
 LUA_SRC := $(sort $(shell find lua -name '*.lua'))
 TEST_SRC := $(sort $(wildcard tests/c/test_*.c))
 TEST_BIN := $(TEST_SRC:%.c=$(BUILD)/%)
-VERSION := 0.1.0
-ABI := 0
+VERSION := $(shell sed -n 's/.*EA_VERSION "\(.*\)"/\1/p' core/edgeai.h)
+ABI := $(shell sed -n 's/.*EA_ABI = \([0-9]*\).*/\1/p' core/edgeai.h)
 
 all: $(BUILD)/edgeai $(BUILD)/libedgeai.so $(BUILD)/libedgeai.a
 
@@ -57,7 +57,7 @@ $(BUILD)/edgeai: $(CLI_OBJ) $(BUILD)/libedgeai.a
 # The header as LuaJIT reads it: edgeai/cdef.lua. $(1): the library that plain luajit loads.
 define cdef
 $(Q)mkdir -p $(dir $(2))
-$(Q){ printf 'return { library = "%s", abi = 1, text = [==[\n' '$(1)' && \
+$(Q){ printf 'return { library = "%s", abi = $(ABI), text = [==[\n' '$(1)' && \
   $(CC) -E -P -DEA_FFI core/edgeai.h | sed -f core/cli/handles.sed && \
   echo ']==] }'; } > $(2).tmp && mv $(2).tmp $(2)
 endef
@@ -103,7 +103,7 @@ BUILD_DEPS := gcc libc6-dev pkg-config luajit libluajit-5.1-dev libopenblas-pthr
   librandom123-dev $(if $(filter 1,$(ONEDNN)),libdnnl-dev)
 RUN_DEPS := dataset-fashion-mnist gnuplot-nox curl ca-certificates
 TEST_DEPS := libcmocka-dev lua-busted
-CHECK_DEPS := lua-check
+CHECK_DEPS := lua-check clang g++
 DEPS ?= $(BUILD_DEPS) $(RUN_DEPS) $(TEST_DEPS)
 
 deps:
@@ -181,8 +181,9 @@ install: all
 	$(Q)ln -sf libedgeai.so.$(ABI) $(DESTDIR)$(PREFIX)/lib/libedgeai.so
 	$(Q)install -m 644 $(BUILD)/libedgeai.a $(DESTDIR)$(PREFIX)/lib/libedgeai.a
 	$(Q)install -m 644 core/edgeai.h core/edgeai_op.h $(DESTDIR)$(PREFIX)/include
-	$(Q)printf '%s\n' 'prefix=$(abspath $(PREFIX))' 'Name: edgeai' 'Description: Edge deep learning runtime' \
-	  'Version: $(VERSION)' 'Cflags: -I$${prefix}/include' 'Libs: -L$${prefix}/lib -ledgeai' \
+	$(Q)printf '%s\n' 'prefix=$(abspath $(PREFIX))' 'libdir=$${prefix}/lib' \
+	  'includedir=$${prefix}/include' 'Name: edgeai' 'Description: Edge deep learning runtime' \
+	  'Version: $(VERSION)' 'Cflags: -I$${includedir}' 'Libs: -L$${libdir} -ledgeai' \
 	  'Libs.private: $(strip $(LIBS))' > $(DESTDIR)$(PREFIX)/lib/pkgconfig/edgeai.pc
 	$(Q)for f in $(LUA_INSTALLED); do \
 	  install -D -m 644 lua/$$f $(LUA_DIR)/$$f || exit 1; done

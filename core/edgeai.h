@@ -27,6 +27,7 @@
 extern "C" {
 #endif
 #define EA_API __attribute__((visibility("default")))
+#define EA_VERSION "0.1.0"
 #else
 #define EA_API
 #endif
@@ -49,7 +50,7 @@ enum ea_status {
 enum { EA_MAX_DIM = 8, EA_MAX_IN = 16, EA_MAX_OUT = 4, EA_MAX_ATTR = 24, EA_ABI = 1 };
 
 EA_API const char *ea_error(void);   /* the sentence of this thread's last failure */
-EA_API const char *ea_version(void); /* "0.1.0" */
+EA_API const char *ea_version(void); /* EA_VERSION of the library */
 EA_API int ea_abi(void);             /* EA_ABI of the library, to hold against the header's */
 
 /* ---- the process ----------------------------------------------------------------------------- */

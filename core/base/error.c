@@ -10,7 +10,7 @@
 static _Thread_local char message[1024];
 
 const char *ea_error(void) { return message; }
-const char *ea_version(void) { return "0.1.0"; }
+const char *ea_version(void) { return EA_VERSION; }
 int ea_abi(void) { return EA_ABI; }
 
 int ea_fail(int code, const char *format, ...) {
