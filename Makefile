@@ -172,6 +172,14 @@ return require "edgeai.init"
 endef
 export entry
 
+# The Lua files into $(1); they load the library $(2), a path or a name to be found on package.cpath.
+define install_lua
+$(Q)for f in $(LUA_INSTALLED); do install -D -m 644 lua/$$f $(1)/$$f || exit 1; done
+$(Q)install -m 644 $(BUILD)/lua/edgeai/op_comments.lua $(1)/edgeai/op_comments.lua
+$(call cdef,$(2),$(1)/edgeai/cdef.lua)
+$(Q)echo "$$entry" > $(1)/edgeai.lua
+endef
+
 install: all
 	$(call say,to   $(DESTDIR)$(PREFIX))
 	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include $(LUA_DIR)
@@ -185,11 +193,13 @@ install: all
 	  'includedir=$${prefix}/include' 'Name: edgeai' 'Description: Edge deep learning runtime' \
 	  'Version: $(VERSION)' 'Cflags: -I$${includedir}' 'Libs: -L$${libdir} -ledgeai' \
 	  'Libs.private: $(strip $(LIBS))' > $(DESTDIR)$(PREFIX)/lib/pkgconfig/edgeai.pc
-	$(Q)for f in $(LUA_INSTALLED); do \
-	  install -D -m 644 lua/$$f $(LUA_DIR)/$$f || exit 1; done
-	$(Q)install -m 644 $(BUILD)/lua/edgeai/op_comments.lua $(LUA_DIR)/edgeai/op_comments.lua
-	$(call cdef,$(abspath $(PREFIX))/lib/libedgeai.so.$(ABI),$(LUA_DIR)/edgeai/cdef.lua)
-	$(Q)echo "$$entry" > $(LUA_DIR)/edgeai.lua
+	$(call install_lua,$(LUA_DIR),$(abspath $(PREFIX))/lib/libedgeai.so.$(ABI))
+
+# What `luarocks make` calls, by the rockspec: into the rock's LUADIR, LIBDIR and BINDIR.
+rock: all
+	$(call install_lua,$(LUADIR),libedgeai)
+	$(Q)install -D -m 755 $(BUILD)/libedgeai.so $(LIBDIR)/libedgeai.so
+	$(Q)install -D -m 755 $(BUILD)/edgeai $(BINDIR)/edgeai
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/edgeai $(DESTDIR)$(PREFIX)/lib/libedgeai.* \
@@ -200,7 +210,7 @@ uninstall:
 clean:
 	rm -rf $(BUILD) $(BUILD)-sanitize
 
-.PHONY: all deps nonn2s test run-tests check lint sanitize gc-stress install uninstall clean FORCE
+.PHONY: all deps nonn2s test run-tests check lint sanitize gc-stress install rock uninstall clean FORCE
 .DELETE_ON_ERROR:
 -include $(CORE_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_BIN:=.d)
 include tests/fuzz/Makefile.inc

@@ -16,10 +16,14 @@ ffi.cdef(cdef.text)
 local function library()
   local inside = pcall(function() return ffi.C.ea_abi end)
   if inside then return ffi.C end
-  local ok, lib = pcall(ffi.load, cdef.library, true) -- for all: plugins' ops call it too
+  local path = cdef.library
+  if not path:find("[./]") then -- in a rock, which lies where C modules are looked for
+    path = package.searchpath(path, package.cpath) or path
+  end
+  local ok, lib = pcall(ffi.load, path, true) -- for all: plugins' ops call it too
   if not ok then
-    error(("edgeai: cannot load %s: %s; run `make install` or set LD_LIBRARY_PATH"):format(
-      cdef.library, lib), 0)
+    error(("edgeai: cannot load %s: %s; run `make install` or set LD_LIBRARY_PATH"):format(path,
+      lib), 0)
   end
   return lib
 end

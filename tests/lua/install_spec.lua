@@ -3,6 +3,7 @@
 -- pkg-config; and `make uninstall` leaves nothing.
 
 local program = require "program"
+local tiny = require "tiny"
 
 local build = program.path:match("^" .. program.root:gsub("%p", "%%%0") .. "/([^/]+)/edgeai$")
 
@@ -49,6 +50,60 @@ describe("make install", function()
     assert.equal(1, code)
     assert.truthy(output:find("61709\n", 1, true), output)
     assert.truthy(output:find("s.lua:3: reshape: ", 1, true), output)
+  end)
+
+  -- Every file that is installed, and an experiment from data to report.
+  it("gives plain luajit every module, and an experiment's very bytes", function()
+    local count = 0
+    local _, list = shell(("cd '%s/share/lua/5.1' && find edgeai -name '*.lua'"):format(prefix))
+    local script = { "local ea = require 'edgeai'" }
+    for path in list:gmatch("[^\n]+") do
+      count = count + 1
+      script[#script + 1] = ("require %q"):format(path:gsub("%.lua$", ""):gsub("/init$", "")
+        :gsub("/", "."))
+    end
+    assert.is_true(count > 70)
+    local set = { ["teacher_net.widths"] = "8,8,8,16", ["student_net.widths"] = "4,4,4,8",
+      ["train.epochs"] = "1", ["distil.epochs"] = "1", batch = "64", precision = "f32" }
+    local words = {}
+    script[#script + 1] = "local session = require 'edgeai.session'"
+    script[#script + 1] = "session.quiet, session.out = true, 'plain'"
+    for key, value in pairs(set) do
+      words[#words + 1] = ("--set %s=%s"):format(key, value)
+      script[#script + 1] = ("table.insert(session.settings, { %q, %q })"):format(key, value)
+    end
+    script[#script + 1] = ("dofile '%s/experiments/nonn2s.lua'"):format(program.root)
+    program.write(prefix .. "/plain.lua", table.concat(script, "\n"))
+    tiny.fashion_mnist(prefix .. "/data")
+    local code, output = shell(("cd '%s' && EDGEAI_DATA=data LUA_PATH=share/lua/5.1/?.lua "
+      .. "luajit plain.lua && EDGEAI_DATA=data bin/edgeai run '%s/experiments/nonn2s.lua' --quiet "
+      .. "--out program %s"):format(prefix, program.root, table.concat(words, " ")))
+    assert.equal(0, code, output)
+    for _, name in ipairs { "teacher.safetensors", "nonn.safetensors", "summary.json" } do
+      local plain = program.read(("%s/plain/%s"):format(prefix, name))
+      local other = program.read(("%s/program/%s"):format(prefix, name))
+      if name == "summary.json" then
+        plain, other = plain:gsub('"[%w_.]*seconds": [%d.e-]+', ""),
+          other:gsub('"[%w_.]*seconds": [%d.e-]+', "")
+      end
+      assert.is_true(plain ~= nil and plain == other, name)
+    end
+  end)
+
+  it("gives LuaRocks a rock that plain luajit loads", function()
+    if os.execute("command -v luarocks >/dev/null") ~= 0 or build ~= "build" then
+      return pending("luarocks is not installed, or the program is not in build/")
+    end
+    local rocks = program.folder()
+    local code, output = shell(("cd '%s' && luarocks make --tree='%s' edgeai-scm-1.rockspec")
+      :format(program.root, rocks))
+    assert.equal(0, code, output)
+    code, output = shell(("eval $(luarocks --tree='%s' path) && luajit -e 'ea = require \"edgeai\" "
+      .. "print(ea.ones({ 3 }):sum():item(), package.searchpath(\"edgeai.nn\", package.path))' && "
+      .. "'%s/bin/edgeai' eval 2+2"):format(rocks, rocks))
+    program.remove(rocks)
+    assert.equal(("3\t%s/share/lua/5.1/edgeai/nn/init.lua\n4\n"):format(rocks), output)
+    assert.equal(0, code)
   end)
 
   it("gives C a header, a library and a pkg-config file", function()
