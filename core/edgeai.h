@@ -163,7 +163,6 @@ EA_API int ea_op_outputs(int op);
  * passes 1), t element type, L a list of integers and X a list of axes (both last). No default:
  * must be given. */
 EA_API const char *ea_op_attrs(int op);
-/* Fewest multiply-add FLOPs (2 per multiply-add) of one forward run are part of a graph's count. */
 
 /* Ops from outside. Loads a shared library written against edgeai_op.h, checks that it was built for
  * this ABI, and adds its ops to the table as numbers *first .. *first + *count - 1. source: NULL, or
@@ -237,12 +236,15 @@ EA_API int ea_graph_custom_tensor(ea_graph *g, int what, int i, ea_tensor **borr
 EA_API void ea_graph_cancel(ea_graph *g); /* gives up a run that waits; run forward again */
 EA_API int64_t ea_graph_bytes(const ea_graph *g);  /* planned: activations and gradients */
 EA_API int64_t ea_graph_peak(const ea_graph *g);   /* all: with leaves, their gradients, scratch */
-EA_API double ea_graph_flops(const ea_graph *g, int backward); /* 2 per multiply-add */
+/* Of convolutions and products, 2 per multiply-add; backward: of the gradients that are wanted. */
+EA_API double ea_graph_flops(const ea_graph *g, int backward);
 EA_API int ea_graph_nodes(const ea_graph *g);
 EA_API const char *ea_graph_node_op(const ea_graph *g, int node);
 /* Of the node's first output, borrowed. */
 EA_API ea_tensor *ea_graph_node_output(const ea_graph *g, int node);
-EA_API double ea_graph_node_flops(const ea_graph *g, int node);
+EA_API double ea_graph_node_flops(const ea_graph *g, int node, int backward);
+/* The least that the node must move: what it reads and what it writes, once each. */
+EA_API double ea_graph_node_bytes(const ea_graph *g, int node, int backward);
 /* Seconds spent so far in the node, forward (0) or backward (1), since profiling was switched on. */
 EA_API int ea_graph_profile(ea_graph *g, int on);
 EA_API double ea_graph_node_seconds(const ea_graph *g, int node, int backward);

@@ -77,7 +77,9 @@ typedef struct ea_op {
   int (*shape)(ea_call *c);
   int (*forward)(ea_call *c);
   int (*backward)(ea_call *c); /* NULL: no gradient passes (an op from outside: EA_OP_NO_GRAD) */
-  double (*flops)(const ea_call *c, int backward); /* NULL: none worth counting */
+  /* NULL (none worth counting), or: of forward, 2 per multiply-add. The gradient of each of the
+   * first two inputs costs as much again. */
+  double (*flops)(const ea_call *c);
   /* NULL, or: makes now all that forward (and, if ea_call_needs_backward, backward) would make on
    * their first run (primitives, scratch), so that a graph's memory is known before it runs. */
   int (*prepare)(ea_call *c);

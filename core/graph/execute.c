@@ -225,18 +225,36 @@ int ea_graph_node_fused(const ea_graph *g, int i) { return node_at(g, i) ? g->no
 double ea_graph_node_seconds(const ea_graph *g, int i, int backward) {
   return node_at(g, i) ? g->node[i].seconds[backward != 0] : 0;
 }
-double ea_graph_node_flops(const ea_graph *g, int i) {
+double ea_graph_node_flops(const ea_graph *g, int i, int backward) {
   const ea_gnode *n = node_at(g, i);
-  return n && n->call.op->flops ? n->call.op->flops(&n->call, 0) : 0;
+  if (!n || !n->call.op->flops || (backward && !n->backward)) return 0;
+  const ea_call *c = &n->call;
+  int passes = backward ? (c->gin[0] != NULL) + (c->gin[1] != NULL) : 1;
+  return passes * c->op->flops(c);
+}
+
+static double bytes_of(const ea_tensor *t) { return t ? (double)ea_tensor_bytes(t) : 0; }
+
+double ea_graph_node_bytes(const ea_graph *g, int i, int backward) {
+  const ea_gnode *n = node_at(g, i);
+  if (!n || n->alias || (backward && !n->backward)) return 0;
+  const ea_call *c = &n->call;
+  double sum = 0;
+  for (int k = 0; k < c->nin; k++) {
+    if (!backward || c->op->need_in >> k & 1) sum += bytes_of(c->in[k]);
+    if (backward) sum += bytes_of(c->gin[k]);
+  }
+  for (int j = 0; j < c->nout; j++) {
+    if (backward ? c->op->need_out >> j & 1 : j < c->op->nout || c->needs_backward)
+      sum += bytes_of(c->out[j]);
+    if (backward) sum += bytes_of(c->gout[j]);
+  }
+  return sum;
 }
 
 double ea_graph_flops(const ea_graph *g, int backward) {
   double sum = 0;
-  for (int i = 0; i < g->nnode; i++) {
-    const ea_gnode *n = &g->node[i];
-    if (!n->call.op->flops || (backward && !n->backward)) continue;
-    sum += n->call.op->flops(&n->call, backward);
-  }
+  for (int i = 0; i < g->nnode; i++) sum += ea_graph_node_flops(g, i, backward);
   return sum;
 }
 

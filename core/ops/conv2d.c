@@ -179,11 +179,10 @@ static int prepare(ea_call *c) {
   return status;
 }
 
-static double flops(const ea_call *c, int back) {
+static double flops(const ea_call *c) {
   ea_conv v;
   describe(c, &v);
-  double one = 2.0 * v.n * v.oh * v.ow * v.o * (v.c / v.groups) * v.kh * v.kw;
-  return back ? 2 * one : one;
+  return 2.0 * v.n * v.oh * v.ow * v.o * (v.c / v.groups) * v.kh * v.kw;
 }
 
 const ea_op ea_op_conv2d = {

@@ -123,9 +123,8 @@ static int backward(ea_call *c) {
   return EA_OK;
 }
 
-static double flops(const ea_call *c, int back) {
-  return (back ? 4.0 : 2.0) * (double)rows_of(c) * (double)c->in[1]->size[0] *
-         (double)c->in[1]->size[1];
+static double flops(const ea_call *c) {
+  return 2.0 * (double)rows_of(c) * (double)c->in[1]->size[0] * (double)c->in[1]->size[1];
 }
 
 static int prepare(ea_call *c) { return room(c, c->needs_backward) ? EA_OK : EA_ERR_MEMORY; }

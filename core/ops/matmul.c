@@ -90,9 +90,9 @@ static int backward(ea_call *c) {
   return EA_OK;
 }
 
-static double flops(const ea_call *c, int back) {
+static double flops(const ea_call *c) {
   sides s = sides_of(c);
-  return (back ? 4.0 : 2.0) * (double)s.batch * (double)s.m * (double)s.n * (double)s.k;
+  return 2.0 * (double)s.batch * (double)s.m * (double)s.n * (double)s.k;
 }
 
 static int prepare(ea_call *c) { return room(c, c->needs_backward) ? EA_OK : EA_ERR_MEMORY; }

@@ -108,13 +108,17 @@ end
 --- Switches timing of every node on or off (and back to zero).
 function graph:profile(on) F.check(C.ea_graph_profile(self.handle, on == false and 0 or 1)) end
 
---- List of { op, shape, flops, forward, backward (seconds), fused } of every node.
+--- List of { op, shape, dtype, forward, backward (seconds), flops, backward_flops, bytes,
+-- backward_bytes (the least to be moved), fused } of every node.
 function graph:node_list()
   local list = {}
   for i = 0, self.nodes - 1 do
     local out = F.share(C.ea_graph_node_output(self.handle, i))
     list[#list + 1] = { op = ffi.string(C.ea_graph_node_op(self.handle, i)), shape = out.shape,
-      dtype = out.dtype, flops = C.ea_graph_node_flops(self.handle, i),
+      dtype = out.dtype, flops = C.ea_graph_node_flops(self.handle, i, 0),
+      backward_flops = C.ea_graph_node_flops(self.handle, i, 1),
+      bytes = C.ea_graph_node_bytes(self.handle, i, 0),
+      backward_bytes = C.ea_graph_node_bytes(self.handle, i, 1),
       forward = C.ea_graph_node_seconds(self.handle, i, 0),
       backward = C.ea_graph_node_seconds(self.handle, i, 1),
       fused = C.ea_graph_node_fused(self.handle, i) ~= 0 }

@@ -14,24 +14,35 @@ describe("ea.bench", function()
     end
   end)
 
-  it("counts the work of a step: 2 per multiply-add", function()
-    local net = ea.nn.wrn { depth = 10 }
-    local infer = ea.bench.run("infer.wrn-10-1", { batch = 2, seconds = 0, bound = false })
-    local per_image = infer.gflops * 1e9 / infer.value
-    assert.is_true(math.abs(per_image / (net:mflop { 1, 32, 32, 3 } * 1e6) - 1) < 0.01)
+  it("counts the work of a step: 2 per multiply-add, only of gradients that are wanted", function()
+    local function mflop(name)
+      local r = ea.bench.run(name, { batch = 2, seconds = 0, bound = false })
+      return r.gflops * 1e3 / r.value
+    end
+    local first, head = 2e-6 * 32 * 32 * 3 * 9 * 16, 2e-6 * 64 * 10
+    local forward = ea.nn.wrn({ depth = 10 }):mflop { 1, 32, 32, 3 }
+    assert.near(forward, mflop "infer.wrn-10-1", 1e-3)
+    assert.near(3 * forward - first, mflop "train.wrn-10-1", 1e-3)
+    assert.near(2 * forward - head, mflop "dream.wrn-10-1", 2e-3)
   end)
 
   it("gives the time of every op", function()
     local nodes, step = ea.bench.profile("train.wrn-10-1", { batch = 2, seconds = 0 })
     assert.is_true(step > 0 and #nodes > 20)
-    local convolutions = 0
+    local convolutions, found = 0, {}
     for _, node in ipairs(nodes) do
       if node.op == "conv2d" then
         convolutions = convolutions + 1
         assert.is_true(node.forward > 0 and node.flops > 0)
       end
+      assert.is_true(node.fused or node.bytes > 0)
+      found[node.layer] = found[node.layer] or node.op
     end
     assert.equal(9, convolutions)
+    local want = { conv0 = "conv2d", ["group1.0"] = "add", ["group1.0.bn1"] = "batch_norm",
+      ["group2.0.shortcut"] = "conv2d", pool = "global_avg_pool", fc = "linear",
+      [""] = "cross_entropy" }
+    for layer, op in pairs(want) do assert.equal(op, found[layer], layer) end
   end)
 
   it("names the nearest benchmark", function()
@@ -47,6 +58,17 @@ describe("edgeai bench --json", function()
     assert.equal("louvain.256", record.name)
     for _, key in ipairs { "value", "unit", "batch", "threads", "precision", "steps" } do
       assert.is_not_nil(record[key], key)
+    end
+  end)
+end)
+
+describe("edgeai bench --profile", function()
+  it("prints layers and ops, the longest first", function()
+    local code, out = program.run(program.root,
+      "bench --profile infer.wrn-10-1 --batch 2 --seconds 0")
+    assert.equal(0, code)
+    for _, word in ipairs { "group3.0.conv2", "GFLOP/s", "GB/s", "the rest" } do
+      assert.is_truthy(out:find(word, 1, true), word)
     end
   end)
 end)

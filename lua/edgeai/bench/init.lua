@@ -10,6 +10,7 @@
 --   r.steps, r.batch, r.threads, r.precision, r.name
 
 local F = require "edgeai.ffi"
+local layers = require "edgeai.bench.layers"
 local network = require "edgeai.bench.network"
 local small = require "edgeai.bench.small"
 local text = require "edgeai.text"
@@ -70,17 +71,19 @@ function bench.run(name, opts)
 end
 
 --- Time of every node of a network benchmark, averaged over `seconds` of steps: the list that
--- graph:node_list() gives, and the step's median seconds.
+-- graph:node_list() gives, each with its `layer` ("" outside of the network), and the step's median
+-- seconds.
 function bench.profile(name, opts)
   local o = F.options(opts, { batch = F.none, precision = "f32", seconds = 3 }, "bench")
-  local case = open(name, o)
+  local case, calls = layers.watch(open, name, o)
   if not case.graph then F.raise("bench: '%s' is not of a network; it has no profile", name) end
   case.step()
   case.graph:profile()
   local times = time_steps(case, o.seconds)
   local steps = #times + 1
-  local nodes = case.graph:node_list()
-  for _, node in ipairs(nodes) do
+  local nodes, paths = case.graph:node_list(), layers.of_nodes(case.graph, calls)
+  for i, node in ipairs(nodes) do
+    node.layer = paths[i]
     node.forward, node.backward = node.forward / steps, node.backward / steps
   end
   case.close()

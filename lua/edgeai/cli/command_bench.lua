@@ -12,7 +12,8 @@ local command = {
     { "--precision", "f32|bf16", "type of the activations (default f32)" },
     { "--seconds", "S", "how long each is repeated (default 3)" },
     { "--json", nil, "one JSON object a line" },
-    { "--profile", nil, "time of every op of the named benchmarks, forward and backward" },
+    { "--no-bound", nil, "do not measure the convolutions by themselves (bound_share)" },
+    { "--profile", nil, "time of every layer's ops, forward and backward, longest first" },
   },
 }
 
@@ -54,39 +55,66 @@ local function run_all(names, o, as_json)
     "GFLOP/s", "of bound", "memory" }, rows))
 end
 
-local function per_second(amount, seconds)
-  return seconds > 0 and ("%.0f"):format(amount / seconds / 1e9) or ""
+local function ms(seconds) return seconds > 0 and ("%.3f"):format(1e3 * seconds) or "" end
+
+--- "210 GFLOP/s" of what computes, "9 GB/s" of what only moves.
+local function rate(flops, bytes, seconds)
+  if seconds <= 0 then return "" end
+  local amount, unit = flops > 0 and flops or bytes, flops > 0 and "GFLOP/s" or "GB/s"
+  return ("%.0f %s"):format(amount / seconds / 1e9, unit)
 end
 
-local function profile(name, o)
-  local nodes, step = require("edgeai.bench").profile(name, o)
-  local rows, by_op, order = {}, {}, {}
+local function cost_row(layer, node, shape, step)
+  local total = node.forward + node.backward
+  return { layer, node.op, shape, ("%.1f %%"):format(100 * total / step), ms(node.forward),
+    ms(node.backward), rate(node.flops, node.bytes, node.forward),
+    rate(node.backward_flops, node.backward_bytes, node.backward) }
+end
+
+local function by_time(a, b) return a.forward + a.backward > b.forward + b.backward end
+
+--- The nodes of one op added up, longest first.
+local function by_op(nodes)
+  local sums, list = {}, {}
   for _, node in ipairs(nodes) do
-    local total = by_op[node.op]
-    if not total then
-      total = { 0, 0 }
-      by_op[node.op], order[#order + 1] = total, node.op
+    local sum = sums[node.op]
+    if not sum then
+      sum = { op = node.op, count = 0 }
+      sums[node.op], list[#list + 1] = sum, sum
     end
-    total[1], total[2] = total[1] + node.forward, total[2] + node.backward
-    if not node.fused then
-      rows[#rows + 1] = { node.op, table.concat(node.shape, "x"),
-        ("%.3f"):format(1e3 * node.forward), ("%.3f"):format(1e3 * node.backward),
-        node.flops > 0 and per_second(node.flops, node.forward) or "",
-        node.flops > 0 and per_second(2 * node.flops, node.backward) or "" }
+    sum.count = sum.count + 1
+    for _, key in ipairs { "forward", "backward", "flops", "backward_flops", "bytes",
+      "backward_bytes" } do
+      sum[key] = (sum[key] or 0) + node[key]
     end
   end
-  local tables = require "edgeai.table"
+  table.sort(list, by_time)
+  return list
+end
+
+local function profile(name, o, as_json)
+  local all, step = require("edgeai.bench").profile(name, o)
+  local nodes, rest = {}, step
+  for _, node in ipairs(all) do
+    if node.forward + node.backward > 0 then nodes[#nodes + 1] = node end
+    rest = rest - node.forward - node.backward
+    node.name = name
+    if as_json then print(require("edgeai.json").encode(node, { sort = true })) end
+  end
+  if as_json then return end
+  table.sort(nodes, by_time)
+  local tables, rows = require "edgeai.table", {}
+  for _, sum in ipairs(by_op(nodes)) do
+    rows[#rows + 1] = cost_row("all " .. sum.count, sum, "", step)
+  end
+  rows[#rows + 1] = { "the rest", "", "", ("%.1f %%"):format(100 * rest / step), ms(rest) }
   rows[#rows + 1] = tables.rule
-  table.sort(order, function(a, b)
-    return by_op[a][1] + by_op[a][2] > by_op[b][1] + by_op[b][2]
-  end)
-  for _, op in ipairs(order) do
-    rows[#rows + 1] = { op, "all", ("%.3f"):format(1e3 * by_op[op][1]),
-      ("%.3f"):format(1e3 * by_op[op][2]), "", "" }
+  for _, node in ipairs(nodes) do
+    rows[#rows + 1] = cost_row(node.layer, node, table.concat(node.shape, "x"), step)
   end
-  print(tables({ "op", "output", "forward [ms]", "backward [ms]", "GFLOP/s", "backward" }, rows,
-    { title = ("%s: %.2f ms a step"):format(name, 1e3 * step),
-      align = { "left", "left", "right", "right", "right", "right" } }))
+  print(tables({ "layer", "op", "output", "of step", "forward [ms]", "backward [ms]", "forward",
+    "backward" }, rows, { title = ("%s, %s: %.2f ms a step"):format(name, o.precision, 1e3 * step),
+      align = { "left", "left", "left", "right", "right", "right", "right", "right" } }))
 end
 
 function command.run(given, operands)
@@ -100,9 +128,10 @@ function command.run(given, operands)
   if threads then require("edgeai").threads(threads) end
   if given.profile then
     if #operands == 0 then options.fail(command, "--profile needs the name of a benchmark") end
-    for _, name in ipairs(operands) do profile(name, o) end
+    for _, name in ipairs(operands) do profile(name, o, given.json) end
     return 0
   end
+  o.bound = not given["no-bound"]
   run_all(#operands > 0 and operands or require("edgeai.bench").names, o, given.json)
   return 0
 end
