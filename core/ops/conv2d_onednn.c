@@ -4,8 +4,12 @@
  * The batch is cut into shards by shape alone, and each shard is one single-threaded execution of a
  * primitive made for that many images. Plans (primitive, weight format, memory objects) are kept in
  * one cache for the whole process, so that eager calls of a known shape create nothing.
+ *
+ * Winograd's F(4x4, 3x3) (Lavin & Gray 2016) does a quarter of the multiplications. oneDNN has it
+ * for f32 in blocked layout only, so each shard is copied there and back while in the cache.
  */
 #include "conv2d.h"
+#include "conv2d_blocked.h"
 
 #if EA_WITH_ONEDNN
 
@@ -19,8 +23,8 @@ enum { SRC, WEIGHTS, DST, SCRATCH, BIAS, SLOTS }; /* memory objects of a thread 
 
 typedef struct plan {
   ea_conv shape; /* n: images of one execution */
-  int pass, bias;
-  int fast;      /* 0: oneDNN has only its reference code for this */
+  int pass, bias, winograd;
+  int fast; /* 0: oneDNN has only its reference code for this */
   dnnl_primitive_t conv, reorder;
   dnnl_memory_desc_t md[SLOTS], reorder_scratch;
   size_t weight_bytes, scratch_bytes; /* multiples of 64 */
@@ -104,23 +108,25 @@ static dnnl_status_t describe_pass(plan *p, int pass, const dnnl_memory_desc_t *
   dnnl_dims_t stride = {v->stride, v->stride}, pad = {v->pad, v->pad};
   dnnl_dims_t dilate = {v->dilation - 1, v->dilation - 1};
   const dnnl_memory_desc_t *x = &p->md[SRC], *y = &p->md[DST];
+  dnnl_alg_kind_t how = p->winograd ? dnnl_convolution_winograd : dnnl_convolution_direct;
   if (pass == EA_CONV_FORWARD)
-    return dnnl_dilated_convolution_forward_desc_init(
-        d, dnnl_forward_training, dnnl_convolution_direct, x, w, p->bias ? &p->md[BIAS] : NULL, y,
-        stride, dilate, pad, pad);
+    return dnnl_dilated_convolution_forward_desc_init(d, dnnl_forward_training, how, x, w,
+                                                      p->bias ? &p->md[BIAS] : NULL, y, stride,
+                                                      dilate, pad, pad);
   if (pass == EA_CONV_DATA)
-    return dnnl_dilated_convolution_backward_data_desc_init(d, dnnl_convolution_direct, x, w, y,
-                                                            stride, dilate, pad, pad);
-  return dnnl_dilated_convolution_backward_weights_desc_init(d, dnnl_convolution_direct, x, w, NULL,
-                                                             y, stride, dilate, pad, pad);
+    return dnnl_dilated_convolution_backward_data_desc_init(d, how, x, w, y, stride, dilate, pad,
+                                                            pad);
+  return dnnl_dilated_convolution_backward_weights_desc_init(d, how, x, w, NULL, y, stride, dilate,
+                                                             pad, pad);
 }
 
 static dnnl_status_t make_conv(plan *p, dnnl_primitive_attr_t attr) {
   const ea_conv *v = &p->shape;
   dnnl_data_type_t type = v->dtype == EA_BF16 ? dnnl_bf16 : dnnl_f32;
+  dnnl_format_tag_t layout = p->winograd ? dnnl_nChw16c : dnnl_nhwc;
   dnnl_dims_t x = {v->n, v->c, v->h, v->w}, y = {v->n, v->o, v->oh, v->ow}, b = {v->o};
-  dnnl_memory_desc_init_by_tag(&p->md[SRC], 4, x, type, dnnl_nhwc);
-  dnnl_memory_desc_init_by_tag(&p->md[DST], 4, y, type, dnnl_nhwc);
+  dnnl_memory_desc_init_by_tag(&p->md[SRC], 4, x, type, layout);
+  dnnl_memory_desc_init_by_tag(&p->md[DST], 4, y, type, layout);
   dnnl_memory_desc_init_by_tag(&p->md[BIAS], 1, b, dnnl_f32, dnnl_a);
   dnnl_memory_desc_t w;
   dnnl_convolution_desc_t d;
@@ -196,13 +202,14 @@ static dnnl_status_t make_plan(plan *p) {
 }
 
 /* The plan for `n` images of v, from the cache or new; the least recently used one makes room. */
-static int find_plan(ea_call *c, const ea_conv *v, int64_t n, int pass, plan **out) {
+static int find_plan(ea_call *c, const ea_conv *v, int64_t n, int pass, int winograd, plan **out) {
   ea_conv key = *v;
   key.n = n;
   int bias = pass == EA_CONV_FORWARD && c->nin == 3, oldest = 0;
   for (int i = 0; i < lib.count; i++) {
     plan *p = lib.plan[i];
-    if (p->pass == pass && p->bias == bias && memcmp(&p->shape, &key, sizeof key) == 0) {
+    if (p->pass == pass && p->bias == bias && p->winograd == winograd &&
+        memcmp(&p->shape, &key, sizeof key) == 0) {
       p->used = ++lib.clock;
       *out = p;
       return EA_OK;
@@ -215,6 +222,7 @@ static int find_plan(ea_call *c, const ea_conv *v, int64_t n, int pass, plan **o
   p->shape = key;
   p->pass = pass;
   p->bias = bias;
+  p->winograd = winograd;
   dnnl_status_t status = make_plan(p);
   if (status) {
     plan_free(p);
@@ -236,8 +244,8 @@ typedef struct job {
   char *x, *y;             /* first image */
   size_t x_bytes, y_bytes; /* of one execution */
   char *weights;           /* weights pass: one partial sum per shard */
-  char *thread;            /* per thread: the primitive's scratch, then an x for accumulation */
-  size_t thread_bytes;
+  char *thread;            /* per thread: the primitive's scratch, then its own x and y */
+  size_t thread_bytes, own_x, own_y; /* 0: it works on the tensor's memory */
   int add;                 /* data pass: add to x */
   dnnl_status_t status;    /* last failure of a shard */
 } job;
@@ -259,17 +267,32 @@ static void add_onto(void *to, const void *from, size_t bytes, int bf16) {
   }
 }
 
+/* What a shard reads, into the thread's own memory; x is written in the data pass, y in forward. */
+static void pack(const job *j, const char *x, const char *y, float *own_x, float *own_y) {
+  const ea_conv *v = &j->p->shape;
+  if (j->p->pass != EA_CONV_DATA) ea_pack_nchw16c(own_x, x, v->n, v->h * v->w, v->c);
+  if (j->p->pass != EA_CONV_FORWARD) ea_pack_nchw16c(own_y, y, v->n, v->oh * v->ow, v->o);
+}
+
+static void unpack(const job *j, char *x, char *y, const float *own_x, const float *own_y) {
+  const ea_conv *v = &j->p->shape;
+  if (j->p->pass == EA_CONV_FORWARD) ea_unpack_nchw16c(y, own_y, v->n, v->oh * v->ow, v->o, NULL);
+  if (j->p->pass == EA_CONV_DATA)
+    ea_unpack_nchw16c(x, own_x, v->n, v->h * v->w, v->c, j->add ? x : NULL);
+}
+
 static void run_shard(void *arg, int64_t shard) {
   job *j = arg;
   plan *p = j->p;
   int t = ea_thread_index();
   one_thread();
   dnnl_memory_t *m = p->slot[t];
-  char *scratch = j->thread + (size_t)t * j->thread_bytes;
-  char *x = j->x + (size_t)shard * j->x_bytes;
-  char *into = j->add ? scratch + p->scratch_bytes : x;
-  dnnl_status_t status = set(m[SRC], into);
-  if (!status) status = set(m[DST], j->y + (size_t)shard * j->y_bytes);
+  char *own = j->thread + (size_t)t * j->thread_bytes + p->scratch_bytes;
+  char *x = j->x + (size_t)shard * j->x_bytes, *y = j->y + (size_t)shard * j->y_bytes;
+  float *own_x = (float *)(void *)own, *own_y = (float *)(void *)(own + j->own_x);
+  if (p->winograd) pack(j, x, y, own_x, own_y);
+  dnnl_status_t status = set(m[SRC], j->own_x ? own : x);
+  if (!status) status = set(m[DST], j->own_y ? own + j->own_x : y);
   if (!status && p->pass == EA_CONV_WEIGHTS)
     status = set(m[WEIGHTS], j->weights + (size_t)shard * p->weight_bytes);
   dnnl_exec_arg_t arg_list[] = {
@@ -279,8 +302,9 @@ static void run_shard(void *arg, int64_t shard) {
       {DNNL_ARG_SCRATCHPAD, m[SCRATCH]},
       {DNNL_ARG_BIAS, m[BIAS]}};
   if (!status) status = dnnl_primitive_execute(p->conv, lib.stream, p->bias ? 5 : 4, arg_list);
-  if (!status && j->add) add_onto(x, into, j->x_bytes, p->shape.dtype == EA_BF16);
   if (status) j->status = status;
+  else if (p->winograd) unpack(j, x, y, own_x, own_y);
+  else if (j->add) add_onto(x, own, j->x_bytes, p->shape.dtype == EA_BF16);
 }
 
 /* Gives every thread its memory objects; all but images and partial sums stay set for the run. */
@@ -341,7 +365,9 @@ static int run_plan(ea_call *c, const ea_conv *v, plan *p, int64_t first, int64_
   j.x_bytes = x_image * (size_t)p->shape.n;
   j.y_bytes = y_image * (size_t)p->shape.n;
   j.add = p->pass == EA_CONV_DATA && (c->accumulate & 1);
-  j.thread_bytes = p->scratch_bytes + (j.add ? round64(j.x_bytes) : 0);
+  if (p->winograd || j.add) j.own_x = round64(j.x_bytes);
+  if (p->winograd) j.own_y = round64(j.y_bytes);
+  j.thread_bytes = p->scratch_bytes + j.own_x + j.own_y;
   int64_t count = v->o * (v->c / v->groups) * v->kh * v->kw;
   int add = weights_pass && (first > 0 || (c->accumulate >> 1 & 1));
   size_t packed = p->weight_bytes * (size_t)(weights_pass ? shards : 1);
@@ -365,20 +391,40 @@ static int run_plan(ea_call *c, const ea_conv *v, plan *p, int64_t first, int64_
   return EA_OK;
 }
 
-int ea_conv_onednn(ea_call *c, const ea_conv *v, int pass, int dry) {
-  if (v->dtype == EA_BF16 && !ea_conv_onednn_has_bf16()) return 1;
-  one_thread();
+/* Where Winograd is faster: from 16x16 pixels on always; from 8x8 on, whole batches in training. The
+ * choice must not depend on the batch: an image's result is the same in any other. */
+static int prefers_winograd(const ea_call *c, const ea_conv *v) {
+  int64_t pixels = c->in[1]->requires_grad ? 64 : 256;
+  return v->dtype == EA_F32 && v->kh == 3 && v->kw == 3 && v->stride == 1 && v->pad == 1 &&
+         v->dilation == 1 && v->groups == 1 && v->c >= 32 && v->o >= 32 && v->c % 16 == 0 &&
+         v->o % 16 == 0 && v->h * v->w >= pixels;
+}
+
+/* Images of one execution. */
+static int64_t shard_size(const ea_conv *v, int pass, int winograd) {
+  int64_t quarter = (v->n + EA_CONV_WEIGHT_SHARDS - 1) / EA_CONV_WEIGHT_SHARDS;
+  if (winograd) return EA_MIN(quarter, EA_MAX(8, 8192 / (v->h * v->w)));
+  if (pass == EA_CONV_WEIGHTS) return quarter;
   int64_t image = (v->h * v->w * v->c + v->oh * v->ow * v->o) * ea_dtype_size((int)v->dtype);
-  int64_t n = pass == EA_CONV_WEIGHTS ? (v->n + EA_CONV_WEIGHT_SHARDS - 1) / EA_CONV_WEIGHT_SHARDS
-                                      : EA_MAX(1, SHARD_BYTES / EA_MAX(1, image));
-  n = EA_MIN(n, v->n);
-  int64_t whole = v->n / n, rest = v->n % n;
+  return EA_MIN(v->n, EA_MAX(1, SHARD_BYTES / EA_MAX(1, image)));
+}
+
+/* Runs the pass if oneDNN has a fast kernel for it, else returns 1. */
+static int run_pass(ea_call *c, const ea_conv *v, int pass, int winograd, int dry) {
+  int64_t n = shard_size(v, pass, winograd), whole = v->n / n, rest = v->n % n;
   plan *p = NULL, *last = NULL;
-  EA_TRY(find_plan(c, v, n, pass, &p));
-  if (rest) EA_TRY(find_plan(c, v, rest, pass, &last));
+  EA_TRY(find_plan(c, v, n, pass, winograd, &p));
+  if (rest) EA_TRY(find_plan(c, v, rest, pass, winograd, &last));
   if (!p->fast || (last && !last->fast)) return 1;
   EA_TRY(run_plan(c, v, p, 0, whole, dry));
   return last ? run_plan(c, v, last, whole * n, 1, dry) : EA_OK;
+}
+
+int ea_conv_onednn(ea_call *c, const ea_conv *v, int pass, int dry) {
+  if (v->dtype == EA_BF16 && !ea_conv_onednn_has_bf16()) return 1;
+  one_thread();
+  int status = prefers_winograd(c, v) ? run_pass(c, v, pass, 1, dry) : 1;
+  return status == 1 ? run_pass(c, v, pass, 0, dry) : status;
 }
 
 #else
