@@ -23,7 +23,7 @@ static void follow_leaves(ea_graph *g) {
 static int run_forward(ea_graph *g) {
   for (; g->at < g->nnode; g->at++) {
     ea_gnode *n = &g->node[g->at];
-    if (n->fused || n->alias) continue;
+    if (n->fused || n->alias || n->done_forward) continue;
     EA_TRY(ea_interrupt_check());
     if (n->custom) {
       g->waiting = 1;
@@ -91,6 +91,7 @@ static void aim(ea_graph *g, ea_gnode *n) {
   c->accumulate = 0;
   for (int k = 0; k < c->nin; k++) {
     ea_value *v = &g->value[n->in[k]];
+    if (n->shared >> k & 1) v->written++; /* it is there already */
     if (!c->gin[k]) continue;
     int first = is_first(g, v);
     c->gin[k] = n->temp[k] && !first ? n->temp[k] : v->grad;
@@ -221,7 +222,9 @@ const char *ea_graph_node_op(const ea_graph *g, int i) {
 ea_tensor *ea_graph_node_output(const ea_graph *g, int i) {
   return node_at(g, i) ? g->value[g->node[i].out[0]].tensor : NULL;
 }
-int ea_graph_node_fused(const ea_graph *g, int i) { return node_at(g, i) ? g->node[i].fused : 0; }
+int ea_graph_node_fused(const ea_graph *g, int i) {
+  return node_at(g, i) ? g->node[i].fused || g->node[i].done_forward : 0;
+}
 double ea_graph_node_seconds(const ea_graph *g, int i, int backward) {
   return node_at(g, i) ? g->node[i].seconds[backward != 0] : 0;
 }

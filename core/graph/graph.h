@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
- * graph.h - a captured graph: its values, its nodes, its plan. capture.c records, plan.c fuses and
- * lays out memory, execute.c runs.
+ * graph.h - a captured graph: its values, its nodes, its plan. capture.c records, fuse.c and
+ * plan.c lay it out, execute.c runs.
  */
 #ifndef EA_GRAPH_H
 #define EA_GRAPH_H
@@ -10,7 +10,7 @@
 enum { EA_NEVER = -1 };
 
 /* One tensor of the graph. Data and gradient each live in a buffer; an alias names another value's
- * buffer (a reshape; the input of a fused ReLU). */
+ * buffer (a reshape; the input of a fused ReLU; a sum and what it adds). */
 typedef struct ea_value {
   ea_tensor *tensor; /* retained */
   int producer;      /* node, or EA_NEVER: an input or a leaf */
@@ -32,7 +32,9 @@ typedef struct ea_gnode {
   int custom;
   int in[EA_MAX_IN], out[EA_MAX_OUT]; /* values */
   int backward;                       /* 1: runs in the backward pass */
-  int fused;                          /* 1: done by the node before it */
+  int fused;                          /* 1: done by the node before it, backward too */
+  int done_forward;                   /* 1: an add that a convolution does along */
+  unsigned shared;                    /* bit k of an add: in[k]'s gradient is the output's memory */
   int alias;                          /* 1: no work: a reshape */
   ea_tensor *temp[EA_MAX_IN];         /* where a second contribution lands before it is added */
   double seconds[2];
@@ -61,6 +63,8 @@ struct ea_graph {
   uint64_t step;
 };
 
+/* Marks what needs no work or memory of its own. */
+void ea_graph_fuse(ea_graph *g);
 /* Fuses, finds what backward needs, lays out and allocates the memory. */
 int ea_graph_plan(ea_graph *g);
 

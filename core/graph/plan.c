@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
- * plan.c - fusion, liveness and memory layout of a captured graph.
+ * plan.c - liveness and memory layout of a captured graph.
  *
  * The schedule has 2n moments: node i runs forward at moment i and backward at 2n-1-i. A buffer
  * lives from the first moment that writes it to the last that reads it; buffers that never live
@@ -32,46 +32,6 @@ static void find_backward(ea_graph *g) {
       n->backward = 1;
     }
     n->call.needs_backward = n->backward;
-  }
-}
-
-/* ---- fusion and aliases ---- */
-
-static int count_consumers(const ea_graph *g, int v) {
-  int count = 0;
-  for (int i = 0; i < g->nnode; i++)
-    for (int k = 0; k < g->node[i].call.nin; k++) count += g->node[i].in[k] == v;
-  return count;
-}
-
-static int is_op(const ea_gnode *n, const char *name) { return !strcmp(n->call.op->name, name); }
-
-/* relu(batch_norm(x)), the inner value used by nothing else: batch_norm writes the ReLU'd values
- * and its backward takes the gradient behind the ReLU. */
-static void fuse_relu(ea_graph *g) {
-  for (int i = 0; i < g->nnode; i++) {
-    ea_gnode *n = &g->node[i];
-    if (!is_op(n, "relu")) continue;
-    ea_value *inner = &g->value[n->in[0]], *outer = &g->value[n->out[0]];
-    if (inner->producer == EA_NEVER || inner->keep) continue;
-    ea_gnode *norm = &g->node[inner->producer];
-    if (!is_op(norm, "batch_norm") || count_consumers(g, n->in[0]) != 1) continue;
-    norm->call.fused_relu = 1;
-    n->fused = 1;
-    outer->data_of = n->in[0];
-    if (inner->has_grad) inner->grad_of = n->out[0];
-  }
-}
-
-/* A reshape's output is its input's memory, and (if that gets no other contribution) its input's
- * gradient is its output's memory. */
-static void alias_reshapes(ea_graph *g) {
-  for (int i = 0; i < g->nnode; i++) {
-    ea_gnode *n = &g->node[i];
-    if (!n->alias) continue;
-    ea_value *in = &g->value[n->in[0]], *out = &g->value[n->out[0]];
-    out->data_of = n->in[0];
-    if (n->backward && in->uses == 1 && !in->leaf) in->grad_of = n->out[0];
   }
 }
 
@@ -268,7 +228,7 @@ static int prepare_calls(ea_graph *g) {
     c->scratch = &g->scratch;
     for (int k = 0; k < c->nin; k++) {
       c->in[k] = g->value[n->in[k]].tensor;
-      int wanted = n->backward && g->value[n->in[k]].wants_grad;
+      int wanted = n->backward && g->value[n->in[k]].wants_grad && !(n->shared >> k & 1);
       c->gin[k] = !wanted ? NULL : n->temp[k] ? n->temp[k] : g->value[n->in[k]].grad;
     }
     for (int j = 0; j < c->nout; j++) {
@@ -282,8 +242,7 @@ static int prepare_calls(ea_graph *g) {
 
 int ea_graph_plan(ea_graph *g) {
   find_backward(g);
-  fuse_relu(g);
-  alias_reshapes(g);
+  ea_graph_fuse(g);
   EA_TRY(make_gradients(g));
   size_t most = 2 * (size_t)g->nvalue + 1;
   EA_TRY(make_temps(g, &most));

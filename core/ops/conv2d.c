@@ -97,7 +97,9 @@ static int run(ea_call *c, const ea_conv *v, int pass, int dry) {
     int status = ea_conv_onednn(c, v, pass, dry);
     if (status <= 0) return status;
   }
-  return ea_conv_portable(c, v, pass, dry);
+  EA_TRY(ea_conv_portable(c, v, pass, dry));
+  if (pass == EA_CONV_FORWARD && c->residual && !dry) ea_accumulate(c->out[0], c->residual);
+  return EA_OK;
 }
 
 static int forward(ea_call *c) {

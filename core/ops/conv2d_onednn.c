@@ -4,12 +4,9 @@
  * The batch is cut into shards by shape alone, and each shard is one single-threaded execution of a
  * primitive made for that many images. Plans (primitive, weight format, memory objects) are kept in
  * one cache for the whole process, so that eager calls of a known shape create nothing.
- *
- * Winograd's F(4x4, 3x3) (Lavin & Gray 2016) does a quarter of the multiplications. oneDNN has it
- * for f32 in blocked layout only, so each shard is copied there and back while in the cache.
  */
 #include "conv2d.h"
-#include "conv2d_blocked.h"
+#include "conv2d_winograd.h"
 
 #if EA_WITH_ONEDNN
 
@@ -19,11 +16,11 @@
 
 enum { PLANS = 512, THREADS = 64, SHARD_BYTES = 1 << 20,
        ROOM = 32 << 20 }; /* bytes that must be left: without memory for code oneDNN crashes */
-enum { SRC, WEIGHTS, DST, SCRATCH, BIAS, SLOTS }; /* memory objects of a thread */
+enum { SRC, WEIGHTS, DST, SCRATCH, BIAS, RESIDUAL, SLOTS }; /* memory objects of a thread */
 
 typedef struct plan {
   ea_conv shape; /* n: images of one execution */
-  int pass, bias, winograd;
+  int pass, bias, residual, winograd;
   int fast; /* 0: oneDNN has only its reference code for this */
   dnnl_primitive_t conv, reorder;
   dnnl_memory_desc_t md[SLOTS], reorder_scratch;
@@ -120,6 +117,18 @@ static dnnl_status_t describe_pass(plan *p, int pass, const dnnl_memory_desc_t *
                                                              pad, pad);
 }
 
+/* y = convolution + residual, in one. */
+static dnnl_status_t add_residual(plan *p, dnnl_primitive_attr_t attr) {
+  dnnl_post_ops_t post;
+  dnnl_status_t status = dnnl_post_ops_create(&post);
+  if (status) return status;
+  p->md[RESIDUAL] = p->md[DST];
+  status = dnnl_post_ops_append_binary(post, dnnl_binary_add, &p->md[RESIDUAL]);
+  if (!status) status = dnnl_primitive_attr_set_post_ops(attr, post);
+  dnnl_post_ops_destroy(post);
+  return status;
+}
+
 static dnnl_status_t make_conv(plan *p, dnnl_primitive_attr_t attr) {
   const ea_conv *v = &p->shape;
   dnnl_data_type_t type = v->dtype == EA_BF16 ? dnnl_bf16 : dnnl_f32;
@@ -131,7 +140,9 @@ static dnnl_status_t make_conv(plan *p, dnnl_primitive_attr_t attr) {
   dnnl_memory_desc_t w;
   dnnl_convolution_desc_t d;
   dnnl_primitive_desc_t hint = NULL, pd = NULL;
-  dnnl_status_t status;
+  dnnl_status_t status = dnnl_success;
+  if (p->residual && !p->winograd) status = add_residual(p, attr);
+  if (status) return status;
   if (p->pass != EA_CONV_FORWARD) {
     describe_weights(v, type, 0, &w);
     status = describe_pass(p, EA_CONV_FORWARD, &w, &d);
@@ -191,9 +202,12 @@ static dnnl_status_t make_plan(plan *p) {
   if (!status) status = dnnl_primitive_attr_create(&attr);
   if (status) return status;
   status = dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
+  dnnl_primitive_attr_t plain = NULL;
+  if (!status) status = dnnl_primitive_attr_clone(&plain, attr);
   if (!status) status = make_conv(p, attr);
-  if (!status && p->fast) status = make_reorder(p, attr);
+  if (!status && p->fast) status = make_reorder(p, plain);
   dnnl_primitive_attr_destroy(attr);
+  dnnl_primitive_attr_destroy(plain);
   if (status == dnnl_unimplemented || status == dnnl_invalid_arguments) {
     p->fast = 0; /* remembered: the portable path does it */
     return dnnl_success;
@@ -206,9 +220,10 @@ static int find_plan(ea_call *c, const ea_conv *v, int64_t n, int pass, int wino
   ea_conv key = *v;
   key.n = n;
   int bias = pass == EA_CONV_FORWARD && c->nin == 3, oldest = 0;
+  int residual = pass == EA_CONV_FORWARD && c->residual;
   for (int i = 0; i < lib.count; i++) {
     plan *p = lib.plan[i];
-    if (p->pass == pass && p->bias == bias && p->winograd == winograd &&
+    if (p->pass == pass && p->bias == bias && p->residual == residual && p->winograd == winograd &&
         memcmp(&p->shape, &key, sizeof key) == 0) {
       p->used = ++lib.clock;
       *out = p;
@@ -222,6 +237,7 @@ static int find_plan(ea_call *c, const ea_conv *v, int64_t n, int pass, int wino
   p->shape = key;
   p->pass = pass;
   p->bias = bias;
+  p->residual = residual;
   p->winograd = winograd;
   dnnl_status_t status = make_plan(p);
   if (status) {
@@ -241,7 +257,7 @@ static int find_plan(ea_call *c, const ea_conv *v, int64_t n, int pass, int wino
 typedef struct job {
   ea_call *call;
   plan *p;
-  char *x, *y;             /* first image */
+  char *x, *y, *residual;  /* first image */
   size_t x_bytes, y_bytes; /* of one execution */
   char *weights;           /* weights pass: one partial sum per shard */
   char *thread;            /* per thread: the primitive's scratch, then its own x and y */
@@ -274,9 +290,11 @@ static void pack(const job *j, const char *x, const char *y, float *own_x, float
   if (j->p->pass != EA_CONV_FORWARD) ea_pack_nchw16c(own_y, y, v->n, v->oh * v->ow, v->o);
 }
 
-static void unpack(const job *j, char *x, char *y, const float *own_x, const float *own_y) {
+static void unpack(const job *j, char *x, char *y, const char *residual, const float *own_x,
+                   const float *own_y) {
   const ea_conv *v = &j->p->shape;
-  if (j->p->pass == EA_CONV_FORWARD) ea_unpack_nchw16c(y, own_y, v->n, v->oh * v->ow, v->o, NULL);
+  if (j->p->pass == EA_CONV_FORWARD) 
+    ea_unpack_nchw16c(y, own_y, v->n, v->oh * v->ow, v->o, residual);
   if (j->p->pass == EA_CONV_DATA)
     ea_unpack_nchw16c(x, own_x, v->n, v->h * v->w, v->c, j->add ? x : NULL);
 }
@@ -289,21 +307,27 @@ static void run_shard(void *arg, int64_t shard) {
   dnnl_memory_t *m = p->slot[t];
   char *own = j->thread + (size_t)t * j->thread_bytes + p->scratch_bytes;
   char *x = j->x + (size_t)shard * j->x_bytes, *y = j->y + (size_t)shard * j->y_bytes;
+  char *residual = p->residual ? j->residual + (size_t)shard * j->y_bytes : NULL;
   float *own_x = (float *)(void *)own, *own_y = (float *)(void *)(own + j->own_x);
   if (p->winograd) pack(j, x, y, own_x, own_y);
   dnnl_status_t status = set(m[SRC], j->own_x ? own : x);
   if (!status) status = set(m[DST], j->own_y ? own + j->own_x : y);
   if (!status && p->pass == EA_CONV_WEIGHTS)
     status = set(m[WEIGHTS], j->weights + (size_t)shard * p->weight_bytes);
-  dnnl_exec_arg_t arg_list[] = {
+  int n = 4, fused = p->residual && !p->winograd;
+  if (!status && fused) status = set(m[RESIDUAL], residual);
+  dnnl_exec_arg_t arg_list[6] = {
       {p->pass == EA_CONV_DATA ? DNNL_ARG_DIFF_SRC : DNNL_ARG_SRC, m[SRC]},
       {p->pass == EA_CONV_WEIGHTS ? DNNL_ARG_DIFF_WEIGHTS : DNNL_ARG_WEIGHTS, m[WEIGHTS]},
       {p->pass == EA_CONV_FORWARD ? DNNL_ARG_DST : DNNL_ARG_DIFF_DST, m[DST]},
-      {DNNL_ARG_SCRATCHPAD, m[SCRATCH]},
-      {DNNL_ARG_BIAS, m[BIAS]}};
-  if (!status) status = dnnl_primitive_execute(p->conv, lib.stream, p->bias ? 5 : 4, arg_list);
+      {DNNL_ARG_SCRATCHPAD, m[SCRATCH]}};
+  if (p->bias) arg_list[n++] = (dnnl_exec_arg_t){DNNL_ARG_BIAS, m[BIAS]};
+  if (fused)
+    arg_list[n++] = (dnnl_exec_arg_t){DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1,
+                                      m[RESIDUAL]};
+  if (!status) status = dnnl_primitive_execute(p->conv, lib.stream, n, arg_list);
   if (status) j->status = status;
-  else if (p->winograd) unpack(j, x, y, own_x, own_y);
+  else if (p->winograd) unpack(j, x, y, residual, own_x, own_y);
   else if (j->add) add_onto(x, own, j->x_bytes, p->shape.dtype == EA_BF16);
 }
 
@@ -311,8 +335,8 @@ static void run_shard(void *arg, int64_t shard) {
 static dnnl_status_t prepare(job *j) {
   plan *p = j->p;
   for (int t = 0; t < ea_threads(); t++) {
-    for (int s = 0; s < (p->bias ? SLOTS : BIAS); s++)
-      if (!p->slot[t][s]) {
+    for (int s = 0; s < SLOTS; s++)
+      if (!p->slot[t][s] && (s < BIAS || p->md[s].ndims)) {
         dnnl_status_t status =
             dnnl_memory_create(&p->slot[t][s], &p->md[s], lib.engine, DNNL_MEMORY_NONE);
         if (status) return status;
@@ -362,6 +386,7 @@ static int run_plan(ea_call *c, const ea_conv *v, plan *p, int64_t first, int64_
   job j = {.call = c, .p = p};
   j.x = (char *)ea_ptr(x) + (size_t)first * x_image;
   j.y = (char *)ea_ptr(y) + (size_t)first * y_image;
+  if (p->residual) j.residual = (char *)ea_ptr(c->residual) + (size_t)first * y_image;
   j.x_bytes = x_image * (size_t)p->shape.n;
   j.y_bytes = y_image * (size_t)p->shape.n;
   j.add = p->pass == EA_CONV_DATA && (c->accumulate & 1);
@@ -391,15 +416,6 @@ static int run_plan(ea_call *c, const ea_conv *v, plan *p, int64_t first, int64_
   return EA_OK;
 }
 
-/* Where Winograd is faster: from 16x16 pixels on always; from 8x8 on, whole batches in training. The
- * choice must not depend on the batch: an image's result is the same in any other. */
-static int prefers_winograd(const ea_call *c, const ea_conv *v) {
-  int64_t pixels = c->in[1]->requires_grad ? 64 : 256;
-  return v->dtype == EA_F32 && v->kh == 3 && v->kw == 3 && v->stride == 1 && v->pad == 1 &&
-         v->dilation == 1 && v->groups == 1 && v->c >= 32 && v->o >= 32 && v->c % 16 == 0 &&
-         v->o % 16 == 0 && v->h * v->w >= pixels;
-}
-
 /* Images of one execution. */
 static int64_t shard_size(const ea_conv *v, int pass, int winograd) {
   int64_t quarter = (v->n + EA_CONV_WEIGHT_SHARDS - 1) / EA_CONV_WEIGHT_SHARDS;
@@ -423,7 +439,7 @@ static int run_pass(ea_call *c, const ea_conv *v, int pass, int winograd, int dr
 int ea_conv_onednn(ea_call *c, const ea_conv *v, int pass, int dry) {
   if (v->dtype == EA_BF16 && !ea_conv_onednn_has_bf16()) return 1;
   one_thread();
-  int status = prefers_winograd(c, v) ? run_pass(c, v, pass, 1, dry) : 1;
+  int status = ea_conv_prefers_winograd(c, v) ? run_pass(c, v, pass, 1, dry) : 1;
   return status == 1 ? run_pass(c, v, pass, 0, dry) : status;
 }
 

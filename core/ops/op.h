@@ -30,7 +30,8 @@ struct ea_call {
   unsigned accumulate;
   uint64_t step;
   int needs_backward; /* 0: inference, hidden outputs need not be filled */
-  int fused_relu;     /* batch_norm only: out = relu(out); set by the graph's fusion */
+  int fused_relu;      /* batch_norm only: out = relu(out); set by the graph's fusion */
+  ea_tensor *residual; /* conv2d only: borrowed, of out's shape, is added to out; likewise */
   ea_scratch *scratch; /* a graph's calls share one; otherwise own_scratch is used */
   ea_scratch own_scratch;
   void *state; /* the op's own, e.g. oneDNN primitives; freed by free_state */

@@ -281,3 +281,20 @@ describe("gradients through windows", function()
     end
   end)
 end)
+
+describe("a convolution of an image", function()
+  for _, case in ipairs { { 16, 32, "f32" }, { 32, 16, "f32" }, { 64, 8, "f32" },
+    { 64, 32, "f32" }, { 16, 32, "bf16" }, { 64, 8, "bf16" } } do
+    local channels, size, dtype = unpack(case)
+    it(("gives the same bytes in any batch: %d channels of %dx%d in %s"):format(channels, size,
+      size, dtype), function()
+      local w = rand("w", { channels, channels, 3, 3 })
+      local x = rand("x", { 11, size, size, channels }, dtype)
+      local all = x:conv2d(w, { pad = 1 })
+      for _, k in ipairs { 1, 7, 11 } do
+        local one = x:narrow(1, k, 1):clone():conv2d(w, { pad = 1 })
+        assert.equal(one:hash(), all:narrow(1, k, 1):clone():hash())
+      end
+    end)
+  end
+end)

@@ -1,8 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
- * conv2d_blocked.c - see conv2d_blocked.h.
+ * conv2d_winograd.c - see conv2d_winograd.h.
  */
-#include "conv2d_blocked.h"
+#include "conv2d_winograd.h"
 #include "lanes.h"
+
+/* Where Winograd is faster: from 16x16 pixels on always; from 8x8 on, whole batches in training. The
+ * choice must not depend on the batch: an image's result is the same in any other. */
+int ea_conv_prefers_winograd(const ea_call *c, const ea_conv *v) {
+  int64_t pixels = c->needs_backward && c->in[1]->requires_grad ? 64 : 256;
+  return v->dtype == EA_F32 && v->kh == 3 && v->kw == 3 && v->stride == 1 && v->pad == 1 &&
+         v->dilation == 1 && v->groups == 1 && v->c >= 32 && v->o >= 32 && v->c % 16 == 0 &&
+         v->o % 16 == 0 && v->h * v->w >= pixels;
+}
 
 void ea_pack_nchw16c(float *to, const void *from, int64_t images, int64_t pixels,
                      int64_t channels) {
