@@ -293,7 +293,7 @@ static void pack(const job *j, const char *x, const char *y, float *own_x, float
 static void unpack(const job *j, char *x, char *y, const char *residual, const float *own_x,
                    const float *own_y) {
   const ea_conv *v = &j->p->shape;
-  if (j->p->pass == EA_CONV_FORWARD) 
+  if (j->p->pass == EA_CONV_FORWARD)
     ea_unpack_nchw16c(y, own_y, v->n, v->oh * v->ow, v->o, residual);
   if (j->p->pass == EA_CONV_DATA)
     ea_unpack_nchw16c(x, own_x, v->n, v->h * v->w, v->c, j->add ? x : NULL);

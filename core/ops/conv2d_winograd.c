@@ -4,8 +4,8 @@
 #include "conv2d_winograd.h"
 #include "lanes.h"
 
-/* Where Winograd is faster: from 16x16 pixels on always; from 8x8 on, whole batches in training. The
- * choice must not depend on the batch: an image's result is the same in any other. */
+/* Where Winograd is faster: from 16x16 pixels on always; from 8x8 on, whole batches in training.
+ * The choice must not depend on the batch: an image's result is the same in any other. */
 int ea_conv_prefers_winograd(const ea_call *c, const ea_conv *v) {
   int64_t pixels = c->needs_backward && c->in[1]->requires_grad ? 64 : 256;
   return v->dtype == EA_F32 && v->kh == 3 && v->kw == 3 && v->stride == 1 && v->pad == 1 &&

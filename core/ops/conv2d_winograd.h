@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * conv2d_winograd.h - Winograd's F(4x4, 3x3) (Lavin & Gray 2016) does a quarter of a 3x3
- * convolution's multiplications. oneDNN has it for f32 and its own layout nChw16c only (blocks of 16
- * channels, each an image of its own), so shards are copied there and back while in the cache.
+ * convolution's multiplications. oneDNN has it for f32 and its own layout nChw16c only (blocks of
+ * 16 channels, each an image of its own), so shards are copied there and back while in the cache.
  */
 #ifndef EA_CONV2D_WINOGRAD_H
 #define EA_CONV2D_WINOGRAD_H
