@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
- * fuse.c - what of a captured graph needs no work or memory of its own: nodes that another node does
- * along, values and gradients that are another's memory. plan.c then lays out what is left.
+ * fuse.c - what of a captured graph needs no work or memory of its own: nodes that another node
+ * does along, values and gradients that are another's memory. plan.c then lays out what is left.
  */
 #include "graph.h"
 
