@@ -103,7 +103,7 @@ BUILD_DEPS := gcc libc6-dev pkg-config luajit libluajit-5.1-dev libopenblas-pthr
   librandom123-dev $(if $(filter 1,$(ONEDNN)),libdnnl-dev)
 RUN_DEPS := dataset-fashion-mnist gnuplot-nox curl ca-certificates
 TEST_DEPS := libcmocka-dev lua-busted
-CHECK_DEPS := lua-check clang g++
+CHECK_DEPS := lua-check clang clang-format g++
 DEPS ?= $(BUILD_DEPS) $(RUN_DEPS) $(TEST_DEPS)
 
 deps:
@@ -144,6 +144,11 @@ check:
 lint: all
 	$(BUILD)/edgeai run tests/lint.lua
 	luacheck --quiet lua tests core/cli $(wildcard experiments plugins)
+
+# Only lines that differ from FORMAT_SINCE: the rest was laid out by hand.
+FORMAT_SINCE ?= HEAD
+format:
+	git clang-format --extensions c,h $(FORMAT_SINCE)
 
 # The same tests under AddressSanitizer and UndefinedBehaviorSanitizer. OpenBLAS, igraph and oneDNN
 # keep memory until the end, so leaks are looked for by the tests' own counters instead.
@@ -210,7 +215,7 @@ uninstall:
 clean:
 	rm -rf $(BUILD) $(BUILD)-sanitize
 
-.PHONY: all deps nonn2s test run-tests check lint sanitize gc-stress install rock uninstall clean FORCE
+.PHONY: all deps nonn2s test run-tests check lint format sanitize gc-stress install rock uninstall clean FORCE
 .DELETE_ON_ERROR:
 -include $(CORE_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_BIN:=.d)
 include tests/fuzz/Makefile.inc

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
--- README.md is true: its Lua runs, its commands run and print what it says, its tables list what
--- exists, its files are there. The data set of its examples is a small one made here.
+-- README.md is true: its tables list what exists, a run writes what it says. docs_spec.lua runs its
+-- examples. The data set is a small one made here.
 
 local F = require "edgeai.ffi"
 local json = require "edgeai.json"
@@ -10,14 +10,6 @@ local tiny = require "tiny"
 local readme = assert(program.read(program.root .. "/README.md"), "run from the repository's top")
 
 -- ---- reading it --------------------------------------------------------------------------------
-
---- The texts of all ```kind blocks.
-local function blocks(kind)
-  local list = {}
-  for text in readme:gmatch("\n```" .. kind .. "\n(.-)\n```") do list[#list + 1] = text .. "\n" end
-  assert(#list > 0, "no block of " .. kind)
-  return list
-end
 
 local function cells(line)
   local list = {}
@@ -74,60 +66,9 @@ local function run(arguments, input)
   return program.run(folder, arguments, "EDGEAI_DATA=data", input)
 end
 
--- ---- what runs ---------------------------------------------------------------------------------
-
-describe("README.md: Lua", function()
-  for i, text in ipairs(blocks("lua")) do
-    it(("block %d runs: %s"):format(i, text:match("[^\n]+")), function()
-      program.write(("%s/block%d.lua"):format(folder, i), text)
-      local code, out, err = run(("run block%d.lua --quiet"):format(i))
-      assert.equal(0, code, err)
-      if text:find("print(", 1, true) then assert.truthy(#out > 0) end
-    end)
-  end
-end)
+-- ---- commands ----------------------------------------------------------------------------------
 
 describe("README.md: command", function()
-  local makefile = program.read(program.root .. "/Makefile")
-
-  for _, text in ipairs(blocks("sh")) do
-    for line in text:gmatch("[^\n]+") do
-      local command, remark = line:match("^(.-)%s*#%s*(.*)$")
-      command, remark = command or line, remark or ""
-      local target, arguments = command:match("^make (%S+)$"), command:match("^build/edgeai (.*)$")
-      it(command, function()
-        assert.truthy(target or arguments, "neither make nor build/edgeai: " .. line)
-        if target then
-          return assert.truthy(makefile:find("\n" .. target .. ":", 1, true), "no such target")
-        end
-        if remark:find("^minutes") then return end
-        local set = arguments:match("^data verify (%S+)")
-        for _, known in ipairs(set and ea.data.list() or {}) do
-          if known.name == set and known.state ~= "ready" then
-            return pending(set .. " is not here")
-          end
-        end
-        local code, _, err = program.run(folder, arguments)
-        assert.equal(0, code, err)
-      end)
-    end
-  end
-
-  for _, text in ipairs(blocks("console")) do
-    for session in ("\n" .. text):gsub("\n%$ ", "\n\0"):gmatch("%z([^%z]+)") do
-      local arguments, shown = session:match("^build/edgeai ([^\n]*)\n(.*)$")
-      it("prints: " .. arguments, function()
-        local input, expected = {}, {}
-        for line in shown:gmatch("[^\n]+") do
-          local typed = line:match("^> (.*)$")
-          table.insert(typed and input or expected, typed or line)
-        end
-        local _, out, err = run(arguments, table.concat(input, "\n") .. "\n")
-        assert.equal(table.concat(expected, "\n") .. "\n", out .. err)
-      end)
-    end
-  end
-
   it("table lists all commands and their options", function()
     local names = {}
     for _, row in ipairs(rows("| command | what it does |")) do
@@ -286,23 +227,5 @@ describe("README.md: tables", function()
         assert.equal(row[3] == "no", message:find("is only read", 1, true) ~= nil, message)
       end
     end
-  end)
-end)
-
-describe("README.md: files", function()
-  it("that it names are there", function()
-    local top = { core = true, lua = true, experiments = true, tests = true, docs = true,
-      LICENSE = true, LICENSES = true }
-    local seen = 0
-    local function check(path)
-      if not top[path:match("^[^/]+")] or path:find("%u%u%u%u", 1) and not path:find("LICENSE") then
-        return
-      end
-      seen = seen + 1
-      assert.is_true(F.C.ea_file_exists(program.root .. "/" .. path) > 0, path)
-    end
-    for path in readme:gmatch("[`(]([%w_./-]+)[`)]") do check(path) end
-    for path in readme:gmatch("%f[%w](%l+/[%w_./-]+%.lua)") do check(path) end
-    assert.is_true(seen > 15)
   end)
 end)
