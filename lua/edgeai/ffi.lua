@@ -76,9 +76,10 @@ function F.check(status)
   return status
 end
 
---- `given` with `defaults` filled in; a key that is not in `defaults` is refused by name.
--- A default of F.none means: optional, without a value.
+--- A default that means: optional, without a value.
 F.none = setmetatable({}, { __tostring = function() return "none" end })
+
+--- `given` with `defaults` filled in; a key that is not in `defaults` is refused by name.
 function F.options(given, defaults, where)
   if given ~= nil and type(given) ~= "table" then
     F.raise("%s: expected a table of options, got a %s", where, type(given))
@@ -106,6 +107,7 @@ local sizes_type = ffi.typeof("int64_t[?]")
 --- What to pass where C takes NULL for a tensor.
 F.null = tensor_type()
 
+--- Is x a tensor?
 function F.is_tensor(x)
   return type(x) == "cdata" and ffi.istype(tensor_type, x)
 end
@@ -162,6 +164,7 @@ function F.drop(t)
   t.p = nil -- a scope may still list it
 end
 
+--- Makes `list` (or nil) collect the tensors made from now on; returns the list before.
 function F.set_scope(list)
   local outer = scope
   scope = list
@@ -180,6 +183,11 @@ function F.out()
   out_turn = out_turn % 64 + 1
   F.last_outs[out_turn] = out
   return out
+end
+
+--- Raises unless value is a number.
+function F.need_number(value, where)
+  if type(value) ~= "number" then F.raise("%s: expected a number, got a %s", where, type(value)) end
 end
 
 --- Raises unless v is a whole number that a double holds exactly; returns it.
@@ -204,6 +212,7 @@ F.ctypes = { f32 = ffi.typeof("float *"), f64 = ffi.typeof("double *"),
   bf16 = ffi.typeof("uint16_t *"), i32 = ffi.typeof("int32_t *"), u8 = ffi.typeof("uint8_t *"),
   i8 = ffi.typeof("int8_t *") }
 
+--- The number of an element type by its name (nil: f32); raises if there is none.
 function F.dtype(name, where)
   local number = F.dtypes[name or "f32"]
   if not number then

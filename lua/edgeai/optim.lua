@@ -128,13 +128,18 @@ local function step_options(self, given)
   return lr, scale
 end
 
+--- Sets all gradients to 0 (captured graphs overwrite them anyway).
 function base:zero_grad()
   self.target.grads:zero()
   return self
 end
+--- Euclidean norm of all gradients.
 function base:gradient_norm() return norm(self.target.grads) end
+--- List of { name =, tensor = }: copy into them to restore.
 function base:state() return self.buffers end
+--- The numbers that belong to the state, for a checkpoint.
 function base:counters() return { steps = self.steps } end
+--- Sets what counters() gave.
 function base:set_counters(counters)
   if type(counters) ~= "table" or type(counters.steps) ~= "number" then
     F.raise("%s: set_counters expects what counters() gave", self.kind)
@@ -142,6 +147,7 @@ function base:set_counters(counters)
   self.steps = counters.steps
   return self
 end
+--- "sgd{lr=0.1, ...}: 61,706 parameters"
 function base:describe()
   local words = {}
   for _, key in ipairs(text.keys(self.opts)) do
@@ -165,6 +171,7 @@ function optim.sgd(target, given)
   return self
 end
 
+--- One step with the gradients as they are: { lr =, scale = 1 }, which multiplies them first.
 function sgd:step(given)
   local lr, scale = step_options(self, given)
   local t, o = self.target, self.opts
@@ -189,6 +196,7 @@ function optim.adam(target, given) return new_adam("adam", target, given, 0) end
 --- AdamW: as adam, but weight decay (0.01) shrinks the parameters, apart from the gradient.
 function optim.adamw(target, given) return new_adam("adamw", target, given, 0.01) end
 
+--- One step with the gradients as they are: { lr =, scale = 1 }, which multiplies them first.
 function adam:step(given)
   local lr, scale = step_options(self, given)
   local t, o = self.target, self.opts
@@ -237,6 +245,7 @@ function optim.ema(target, given)
   return self
 end
 
+--- Moves the averages towards the present values; call it after each step.
 function average:update()
   if self.swapped then
     F.raise("ema: update while the averages are in the network; swap back first")
@@ -248,6 +257,7 @@ function average:update()
   return self
 end
 
+--- Puts the averages into the network and keeps its own values; called again, puts those back.
 function average:swap()
   for _, p in ipairs(self.pairs) do
     local keep = p.source:detach():clone()
@@ -259,8 +269,11 @@ function average:swap()
   return self
 end
 
+--- List of { name =, tensor = }: copy into them to restore.
 function average:state() return self.pairs end
+--- The numbers that belong to the state, for a checkpoint.
 function average:counters() return { updates = self.updates } end
+--- Sets what counters() gave.
 function average:set_counters(counters)
   self.updates = counters.updates
   return self

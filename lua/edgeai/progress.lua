@@ -61,6 +61,7 @@ function progress.new(options)
     quiet = session.quiet, terminal = is_terminal() }, bar)
 end
 
+--- Draws the line now.
 function bar:draw(values)
   local elapsed = F.C.ea_clock() - self.began
   local moved = self.position - self.start

@@ -59,6 +59,7 @@ end
 function stream:uniform(size, low, high, dtype)
   return in_f32(self, C.ea_random_uniform, size, dtype, low or 0, high or 1)
 end
+--- Normal numbers; mean 0, std 1.
 function stream:normal(size, mean, std, dtype)
   return in_f32(self, C.ea_random_normal, size, dtype, mean or 0, std or 1)
 end
@@ -74,6 +75,7 @@ end
 
 --- What the default stream's next numbers depend on, as plain values for a checkpoint.
 function random.rng_state() return { seed = random.current_seed, index = default().index } end
+--- Sets what rng_state() gave.
 function random.set_rng_state(state)
   random.seed(state.seed)
   default().index = state.index
@@ -84,14 +86,17 @@ local function need_sizes(size, where)
   F.raise("%s: expected a list of sizes, as in ea.%s{2, 3}, got a %s", where, where, type(size))
 end
 
+--- Uniform in [0, 1), from the default stream: ea.rand{2, 3} or ea.rand({2, 3}, dtype).
 function random.rand(size, dtype)
   need_sizes(size, "rand")
   return default():uniform(size, 0, 1, dtype)
 end
+--- Normal with mean 0 and std 1, from the default stream: ea.randn{2, 3}.
 function random.randn(size, dtype)
   need_sizes(size, "randn")
   return default():normal(size, 0, 1, dtype)
 end
+--- 1..n in random order, i32, from the default stream.
 function random.randperm(n) return default():permutation(n) end
 
 return random

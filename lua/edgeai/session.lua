@@ -21,6 +21,7 @@ function session.fail_usage(ask, format, ...)
   error(setmetatable({ message = format:format(...), ask = ask, frames = {} }, usage_error), 0)
 end
 
+--- Was this raised by fail_usage?
 function session.is_usage_error(e) return getmetatable(e) == usage_error end
 
 return session

@@ -1,5 +1,8 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
--- edgeai.tensor - making tensors, and their methods. Dimensions and indices count from 1.
+-- edgeai.tensor - the methods of tensors. Dimensions and indices count from 1.
+--
+-- t.shape is a list of sizes, t.dtype "f32", "f64", "bf16", "i32", "u8" or "i8", t.ndim a number,
+-- t.requires_grad a boolean, t.grad the gradient (a tensor) or nil.
 --
 -- narrow, select, view, reshape, permute, t, expand and indexing share memory as long as no
 -- gradient is recorded; with one (or inside a capture) they are ops and give new values.
@@ -10,99 +13,8 @@ local ops = require "edgeai.ops"
 
 local C = F.C
 local functions = ops.functions
-local tensor = {}  -- constructors, for `ea`
-local methods = {} -- t:name(...)
-
--- ---- making ------------------------------------------------------------------------------------
-
-local function new(size, dtype, where)
-  if type(size) ~= "table" then
-    F.raise("%s: expected a list of sizes, as in ea.%s{2, 3}, got a %s", where, where, type(size))
-  end
-  local sizes, n = F.sizes(size)
-  local out = F.out()
-  F.check(C.ea_tensor_new(F.dtype(dtype, where), n, sizes, out))
-  return F.own(out[0])
-end
-
---- ea.empty{2, 3} or ea.empty({2, 3}, "bf16"): uninitialised.
-function tensor.empty(size, dtype) return new(size, dtype, "empty") end
-
-local function need_number(value, where)
-  if type(value) ~= "number" then
-    F.raise("%s: expected a number, got a %s", where, type(value))
-  end
-end
-
-local function filled(size, value, dtype, where)
-  need_number(value, where)
-  local t = new(size, dtype, where)
-  F.check(C.ea_tensor_fill(t, value))
-  return t
-end
-
---- ea.full({2, 3}, 0.5 [, dtype])
-function tensor.full(size, value, dtype) return filled(size, value, dtype, "full") end
-function tensor.zeros(size, dtype) return filled(size, 0, dtype, "zeros") end
-function tensor.ones(size, dtype) return filled(size, 1, dtype, "ones") end
-
---- Identity matrix {n, n}.
-function tensor.eye(n, dtype)
-  local t = tensor.zeros({ n, n }, dtype)
-  for i = 1, n do t:set(i, i, 1) end
-  return t
-end
-
---- first, first+step, ... up to last (with it), f32 unless told otherwise.
-function tensor.arange(first, last, step, dtype)
-  if last == nil then first, last = 1, first end
-  step = step or 1
-  for _, x in ipairs { first, last, step } do need_number(x, "arange") end
-  if step == 0 then F.raise("arange: the step must not be 0") end
-  local n = math.max(0, math.floor((last - first) / step + 1e-9) + 1)
-  local t = new({ n }, dtype, "arange")
-  for i = 1, n do t:set(i, first + (i - 1) * step) end
-  return t
-end
-
---- Sizes of a nested table; raises where it is ragged.
-local function measure(value)
-  local size = {}
-  while type(value) == "table" do
-    size[#size + 1] = #value
-    value = value[1]
-  end
-  return size
-end
-
-local function put_nested(p, value, size, depth, at)
-  if depth > #size then
-    if type(value) ~= "number" then
-      F.raise("tensor: expected a number, got a %s", type(value))
-    end
-    p[at] = value
-    return at + 1
-  end
-  if type(value) ~= "table" or #value ~= size[depth] then
-    F.raise("tensor: the nested lists are not all of one length: expected %d items, got %s",
-      size[depth], type(value) == "table" and #value or ("a " .. type(value)))
-  end
-  for i = 1, size[depth] do at = put_nested(p, value[i], size, depth + 1, at) end
-  return at
-end
-
---- ea.tensor({{1, 2}, {3, 4}} [, dtype]) or ea.tensor(3.5): from nested lists, a number or a
--- tensor.
-function tensor.tensor(value, dtype)
-  if F.is_tensor(value) then return dtype and value:to(dtype) or value:clone() end
-  local size = measure(value)
-  local wide = new(size, "f64", "tensor")
-  put_nested(F.data(wide), value, size, 1, 0)
-  local t = new(size, dtype, "tensor")
-  F.check(C.ea_tensor_copy(t, wide))
-  F.drop(wide)
-  return t
-end
+local tensor = require "edgeai.creation" -- constructors, for `ea`
+local methods = {}                       -- t:name(...)
 
 -- ---- asking ------------------------------------------------------------------------------------
 
@@ -120,8 +32,11 @@ local properties = {
   grad = function(t) return F.share(C.ea_tensor_grad(t)) end,
 }
 
+--- Number of elements.
 function methods.numel(t) return tonumber(C.ea_tensor_count(t)) end
+--- Bytes of the elements.
 function methods.bytes(t) return tonumber(C.ea_tensor_bytes(t)) end
+--- Do the elements lie one after the other in memory, the last dimension's nearest?
 function methods.is_contiguous(t) return C.ea_tensor_contiguous(t) ~= 0 end
 --- The dimension as C counts it.
 local function dimension(t, dim, where)
@@ -161,7 +76,7 @@ end
 function methods.set(t, ...)
   local n = select("#", ...)
   local value = (select(n, ...))
-  need_number(value, "set")
+  F.need_number(value, "set")
   local index = { ... }
   fill_index(t, "set", unpack(index, 1, n - 1))
   F.check(C.ea_tensor_set(t, index_buffer, value))
@@ -219,17 +134,20 @@ function methods.to(t, dtype)
   return F.own(out[0])
 end
 
+--- t itself if it is contiguous, else a contiguous copy.
 function methods.contiguous(t) return t:is_contiguous() and t or t:clone() end
 --- Copies src (same shape; the type is converted) into t.
 function methods.copy(t, src)
   F.check(C.ea_tensor_copy(t, F.need_tensor(src, "copy")))
   return t
 end
+--- Sets all elements to a number. Returns t.
 function methods.fill(t, value)
-  need_number(value, "fill")
+  F.need_number(value, "fill")
   F.check(C.ea_tensor_fill(t, value))
   return t
 end
+--- Sets all elements to 0. Returns t.
 function methods.zero(t) return t:fill(0) end
 --- Frees the tensor now instead of when the collector comes by; it must not be used any more.
 function methods.drop(t) F.drop(t) end
@@ -355,6 +273,7 @@ function methods.require_grad(t, on)
   F.check(C.ea_tensor_set_requires_grad(t, on == false and 0 or 1))
   return t
 end
+--- The same memory without history: no gradient flows through it.
 function methods.detach(t)
   local out = F.out()
   F.check(C.ea_tensor_detach(t, out))
@@ -366,6 +285,7 @@ function methods.zero_grad(t)
   if g.p ~= nil then F.check(C.ea_tensor_fill(g, 0)) end
   return t
 end
+--- Makes `grad` (of the same shape and type, or nil) the gradient of t. Returns t.
 function methods.set_grad(t, grad)
   F.check(C.ea_tensor_set_grad(t, grad and F.need_tensor(grad, "set_grad") or F.null))
   return t

@@ -32,8 +32,10 @@ function raw.size(t)
   return size
 end
 
+--- Size of the first dimension.
 function raw.count(t) return tonumber(C.ea_tensor_size(t, 0)) end
 
+--- The same elements under other sizes.
 function raw.reshape(t, size)
   local sizes, n = F.sizes(size)
   return raw.read(C.ea_tensor_reshape, t, n, sizes)

@@ -49,10 +49,12 @@ function Module.is(x)
     and type(rawget(x, "slots")) == "table"
 end
 
---- Options of a constructor: { 16, 32, kernel = 3 } or { inp = 16, out = 32, kernel = 3 }. `names`
--- are the positions' names; `defaults` as for F.options, F.needed marks what must be given.
+--- A default that means: must be given.
 local needed = setmetatable({}, { __tostring = function() return "needed" end })
 Module.needed = needed
+
+--- Options of a constructor: { 16, 32, kernel = 3 } or { inp = 16, out = 32, kernel = 3 }. `names`
+-- are the positions' names; `defaults` as for F.options, Module.needed marks what must be given.
 function Module.options(kind, given, names, defaults)
   if given ~= nil and type(given) ~= "table" or F.is_tensor(given) then
     F.raise("%s: expected a table of options, as in %s{...}, got a %s", kind, kind, type(given))
