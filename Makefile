@@ -143,7 +143,7 @@ check:
 
 lint: all
 	$(BUILD)/edgeai run tests/lint.lua
-	luacheck --quiet lua tests core/cli $(wildcard experiments plugins)
+	luacheck --quiet lua tests core/cli docs $(wildcard experiments plugins)
 
 # Only lines that differ from FORMAT_SINCE: the rest was laid out by hand.
 FORMAT_SINCE ?= HEAD

@@ -55,7 +55,7 @@ EA_API int ea_abi(void);             /* EA_ABI of the library, to hold against t
 
 /* ---- the process ----------------------------------------------------------------------------- */
 
-EA_API int ea_threads(void);
+EA_API int ea_threads(void);         /* how many threads work is split over */
 EA_API int ea_set_threads(int n);    /* 1..64; default 1. Idle threads sleep. */
 EA_API int ea_cpu_has_bf16(void);    /* 1 where bf16 convolutions run in hardware */
 EA_API const char *ea_blas_core(void); /* the kernel set OpenBLAS chose, e.g. "Cooperlake" */
@@ -157,7 +157,7 @@ EA_API int ea_op_count(void);
 EA_API const char *ea_op_name(int op); /* NULL where there is none: ops from outside may have gone */
 EA_API int ea_op_find(const char *name); /* -1 if there is none */
 EA_API int ea_op_inputs(int op, int *most); /* returns the fewest inputs, *most the most */
-EA_API int ea_op_outputs(int op);
+EA_API int ea_op_outputs(int op); /* that the caller sees */
 /* Schema, e.g. "stride:i=1 pad:i=0": name:kind=default, separated by blanks. Kinds: i integer,
  * f real, b boolean, x axis (1-based and negative-from-the-end in Lua), o index origin (Lua always
  * passes 1), t element type, L a list of integers and X a list of axes (both last). No default:
@@ -230,9 +230,9 @@ EA_API void ea_graph_free(ea_graph *g);
 EA_API int ea_graph_forward(ea_graph *g, uint64_t step);
 /* accumulate 0: leaf gradients are overwritten; 1: added to. */
 EA_API int ea_graph_backward(ea_graph *g, int accumulate);
+/* Of the node the run waits at. what: 0 input, 1 output, 2 output gradient (NULL possible), 3 input
+ * gradient to fill (NULL if not wanted). */
 EA_API int ea_graph_custom_tensor(ea_graph *g, int what, int i, ea_tensor **borrowed);
-/* what: 0 input, 1 output, 2 output gradient (NULL possible), 3 input gradient to fill (NULL if not
- * wanted); of the node the run waits at. */
 EA_API void ea_graph_cancel(ea_graph *g); /* gives up a run that waits; run forward again */
 EA_API int64_t ea_graph_bytes(const ea_graph *g);  /* planned: activations and gradients */
 EA_API int64_t ea_graph_peak(const ea_graph *g);   /* all: with leaves, their gradients, scratch */
@@ -267,7 +267,8 @@ EA_API int ea_norm(const ea_tensor *t, double *out); /* Euclidean norm, summed i
 /* ---- files ------------------------------------------------------------------------------------
  * Writers write a temporary file beside the target, sync it and rename it. Readers treat their
  * input as hostile: sizes are checked against the file before anything is allocated. */
-typedef struct ea_archive ea_archive; /* named tensors and string metadata, in order */
+/* Named tensors and string metadata, in order. `i` counts from 0; what is not there is NULL. */
+typedef struct ea_archive ea_archive;
 EA_API int ea_archive_new(ea_archive **out);
 EA_API void ea_archive_free(ea_archive *a);
 EA_API int ea_archive_add(ea_archive *a, const char *name, ea_tensor *t); /* retained */

@@ -4,6 +4,7 @@
 --   2. A foreign library's header is included by exactly one file.
 --   3. Nothing in the core prints, exits or aborts; nothing in Lua but ffi.lua touches ffi.C.
 --   4. Files are short, lines at most 100 columns, no tabs, no trailing blanks, an SPDX line first.
+--   5. What is public is documented, exported, bound and tested: lint_api.lua.
 
 local problems = 0
 local function complain(format, ...)
@@ -146,9 +147,11 @@ for _, pattern in ipairs { "*.c", "*.h" } do
     if path ~= "core/edgeai.h" then check_c(path) end
   end
 end
-for _, path in ipairs(files("lua experiments plugins tests core/cli", "*.lua")) do
+for _, path in ipairs(files("lua experiments plugins tests core/cli docs", "*.lua")) do
   checked = checked + 1
   check_lua(path)
 end
-print(("lint: %d files, %d problems"):format(checked, problems))
+local c_functions, lua_functions = dofile "tests/lint_api.lua"(complain)
+print(("lint: %d files, %d C and %d Lua functions, %d problems"):format(checked, c_functions,
+  lua_functions, problems))
 return problems == 0 and 0 or 1

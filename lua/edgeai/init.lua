@@ -73,7 +73,7 @@ local modules = { "nn", "data", "train", "nonn", "distill", "optim", "schedule",
 local is_module = {}
 for _, name in ipairs(modules) do is_module[name] = true end
 
-return setmetatable(ea, { __index = function(_, name)
+return setmetatable(ea, { modules = is_module, __index = function(_, name)
   if not is_module[name] then return nil end
   local module = require("edgeai." .. (files[name] or name))
   rawset(ea, name, module)

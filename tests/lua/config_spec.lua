@@ -241,4 +241,14 @@ describe("ea.progress", function()
     assert.equal("epoch 1/2  loss 0.01  acc 71.25  val 70  (0:00)\n", err)
     assert.equal("", select(3, program.run(folder, "run p.lua --quiet")))
   end)
+
+  it("is due where it would draw: on a terminal, ten times a second", function()
+    local bar = ea.progress { label = "x", total = 3 }
+    bar.terminal, bar.quiet = true, false
+    assert.is_true(bar:due())
+    bar.drawn = require("edgeai.ffi").C.ea_clock() + 60
+    assert.is_false(bar:due())
+    bar.drawn, bar.quiet = -math.huge, true
+    assert.is_false(bar:due())
+  end)
 end)

@@ -127,4 +127,15 @@ describe("a saved network", function()
     assert.equal(0, code)
     assert.truthy(out:find("edgeai.graph +13 ops on {1, 28, 28, 1} f32\n"), out)
   end)
+
+  it("and a bare state dict is recognised by its names", function()
+    local net = ea.nn.wrn { depth = 10, widen = 1, classes = 7 }
+    ea.io.save(path, net:state_dict())
+    local back = ea.nn.from_state(path)
+    assert.equal(net:print(), back:print())
+    assert.equal(net:get("fc").weight:hash(), back:get("fc").weight:hash())
+    ea.io.save(path, { other = ea.ones { 2 } })
+    assert.error_matches(function() ea.nn.from_state(path) end,
+      "holds no `edgeai.arch` metadata and its names are neither a WRN's", 1, true)
+  end)
 end)

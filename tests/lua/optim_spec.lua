@@ -211,4 +211,11 @@ describe("ea.optim", function()
     end
     fails(function() ea.optim.sgd(p, {}):step { lr = -1 } end, "sgd: lr must be in [0, inf)")
   end)
+
+  it("describe says what it is and of how much", function()
+    local opt = ea.optim.adam(ea.nn.linear { 3, 2 }, { lr = 0.5, exempt = { "bias" } })
+    assert.equal("adam{beta1=0.9, beta2=0.999, eps=1e-08, exempt={bias}, lr=0.5, weight_decay=0}: "
+      .. "8 parameters", opt:describe())
+    assert.equal(opt:describe(), tostring(opt))
+  end)
 end)
