@@ -90,7 +90,9 @@ enum {
                             forward work, and the gradient is out's under in's shape */
   EA_OP_ACCUMULATES = 2, /* backward honours ea_call_accumulates */
   EA_OP_NO_GRAD = 4,     /* outputs never require a gradient */
-  EA_OP_RANDOM = 8       /* reads ea_call_step */
+  EA_OP_RANDOM = 8,      /* reads ea_call_step */
+  EA_OP_BILINEAR = 16    /* linear in in[0] and in in[1]: the gradient of each reads the other, so
+                            what need_in says of the two holds only where that is wanted */
 };
 
 /* ---- what a kernel asks ------------------------------------------------------------------------

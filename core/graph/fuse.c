@@ -30,6 +30,34 @@ static void fuse_relu(ea_graph *g) {
   }
 }
 
+static int needs_gradient(const ea_graph *g, const ea_gnode *n, int first) {
+  for (int k = first; k < n->call.nin; k++)
+    if (g->value[n->in[k]].wants_grad) return 1;
+  return 0;
+}
+
+/* batch_norm(conv2d(x, w)) in evaluation mode, the inner value used by nothing else and no gradient
+ * wanted but x's: the convolution does it along. */
+static void fuse_norm(ea_graph *g) {
+  for (int i = 0; i < g->nnode; i++) {
+    ea_gnode *n = &g->node[i];
+    if (!is_op(n, "batch_norm") || n->call.attr[0] != 0) continue;
+    ea_value *inner = &g->value[n->in[0]], *outer = &g->value[n->out[0]];
+    if (inner->producer == EA_NEVER || inner->keep || inner->tensor->dtype == EA_F64) continue;
+    ea_gnode *conv = &g->node[inner->producer];
+    if (!is_op(conv, "conv2d") || count_consumers(g, n->in[0]) != 1) continue;
+    if (n->backward && (needs_gradient(g, n, 1) || needs_gradient(g, conv, 1))) continue;
+    int known = 1; /* are the parameters, when the convolution runs? */
+    for (int k = 1; k < n->call.nin; k++)
+      known &= g->value[n->in[k]].producer < inner->producer;
+    if (!known) continue;
+    conv->call.norm = &n->call;
+    n->fused = 1;
+    outer->data_of = n->in[0];
+    if (inner->has_grad) inner->grad_of = n->out[0];
+  }
+}
+
 /* A reshape's output is its input's memory, and (if that gets no other contribution) its input's
  * gradient is its output's memory. */
 static void alias_reshapes(ea_graph *g) {
@@ -96,6 +124,7 @@ static void share_gradients(ea_graph *g) {
     for (int k = 0; k < 2; k++) {
       ea_value *v = &g->value[n->in[k]], *other = &g->value[n->in[1 - k]];
       if (!v->wants_grad || v->leaf || v->grad_of != n->in[k]) continue;
+      if (v->producer != EA_NEVER && g->node[v->producer].fused) continue; /* a ReLU may cut it */
       int limit = i;
       if (other->wants_grad && v->uses > 1) {
         if (other->uses > 1 && n->shared) continue;
@@ -110,6 +139,7 @@ static void share_gradients(ea_graph *g) {
 
 void ea_graph_fuse(ea_graph *g) {
   fuse_relu(g);
+  fuse_norm(g);
   alias_reshapes(g);
   fuse_residual(g);
   share_gradients(g);

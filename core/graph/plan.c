@@ -56,12 +56,17 @@ static void live(lifetime *l, int moment) {
   if (moment > l->last) l->last = moment;
 }
 
+static unsigned needed_inputs(const ea_graph *g, const ea_gnode *n) {
+  if (n->custom) return ~0u; /* its backward may read all it was given */
+  return ea_op_needed_inputs(n->call.op, g->value[n->in[0]].wants_grad,
+                             n->call.nin > 1 && g->value[n->in[1]].wants_grad);
+}
+
 static void data_lifetimes(const ea_graph *g, lifetime *l) {
   for (int i = 0; i < g->nnode; i++) {
     const ea_gnode *n = &g->node[i];
-    /* A custom node's backward may read all it was given. */
-    unsigned need_in = n->custom ? ~0u : n->call.op->need_in;
-    unsigned need_out = n->custom ? ~0u : n->call.op->need_out;
+    unsigned need_in = needed_inputs(g, n);
+    unsigned need_out = n->custom || n->call.norm ? ~0u : n->call.op->need_out;
     for (int k = 0; k < n->call.nin; k++) {
       lifetime *v = &l[data_root(g, n->in[k])];
       live(v, forward_at(i));

@@ -124,8 +124,10 @@ static int remember(ea_call *c, ea_tensor *const *in, int custom, int visible) {
   c->state = NULL; /* the node's from now on */
   c->free_state = NULL;
   int status = EA_OK;
+  unsigned need_in = ea_op_needed_inputs(c->op, c->nin > 0 && in[0]->requires_grad,
+                                         c->nin > 1 && in[1]->requires_grad);
   for (int i = 0; i < c->nin && !status; i++)
-    status = keep(c->in[i], c->op->need_in >> i & 1, &n->call.in[i], &n->version_in[i]);
+    status = keep(c->in[i], need_in >> i & 1, &n->call.in[i], &n->version_in[i]);
   for (int j = 0; j < c->nout && !status; j++)
     status = keep(c->out[j], c->op->need_out >> j & 1, &n->call.out[j], &n->version_out[j]);
   if (!status) {

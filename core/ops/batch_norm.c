@@ -40,7 +40,18 @@ static void describe(const ea_call *c, ea_bn *b) {
   b->training = c->attr[0] != 0;
   b->momentum = c->attr[1];
   b->eps = c->attr[2];
-  b->relu = c->attr[3] != 0 || c->fused_relu;
+  b->relu = ea_bn_relu(c);
+}
+
+int ea_bn_relu(const ea_call *c) { return c->attr[3] != 0 || c->fused_relu; }
+
+void ea_bn_line(const ea_call *c, float *scale, float *shift) {
+  const float *weight = ea_f32(c->in[BN_WEIGHT]), *bias = ea_f32(c->in[BN_BIAS]);
+  const float *mean = ea_f32(c->in[BN_RUNNING_MEAN]), *var = ea_f32(c->in[BN_RUNNING_VAR]);
+  for (int64_t k = 0; k < c->in[BN_WEIGHT]->size[0]; k++) {
+    scale[k] = (float)(weight[k] / sqrt(var[k] + c->attr[2]));
+    shift[k] = (float)(bias[k] - (double)mean[k] * scale[k]);
+  }
 }
 
 static int shape(ea_call *c) {

@@ -14,6 +14,10 @@ typedef struct ea_bn {
   double momentum, eps;
 } ea_bn;
 
+/* out = scale * in + shift per channel, by a call in evaluation mode; channels numbers each. */
+void ea_bn_line(const ea_call *c, float *scale, float *shift);
+int ea_bn_relu(const ea_call *c); /* 1: and a ReLU follows */
+
 /* The plain loops, one channel after the other, that f64 runs: for gradient checks. */
 void ea_bn_forward_f64(ea_call *c, const ea_bn *b);
 void ea_bn_backward_f64(ea_call *c, const ea_bn *b);

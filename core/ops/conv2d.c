@@ -9,10 +9,16 @@
  *
  * x is f32, bf16 or f64; w and bias are f32 (f64 with f64 x): with bf16 activations these are the
  * master weights, rounded to bf16 inside. Gradients of w and bias are summed in their type.
+ *
+ * A batch_norm in evaluation mode behind it is a scale and a shift of the output channels: in a
+ * captured graph they go into w and bias (folding; every run does it anew, so changed parameters
+ * count), and a ReLU behind that into the writing of y and the reading of its gradient.
  */
 #include <stdlib.h>
 
+#include "batch_norm.h"
 #include "conv2d.h"
+#include "lanes.h"
 
 /* 0: oneDNN where it has a kernel; 1: portable; -1: not decided yet. */
 static int portable = -1;
@@ -102,10 +108,89 @@ static int run(ea_call *c, const ea_conv *v, int pass, int dry) {
   return EA_OK;
 }
 
+/* ---- a folded batch_norm ---- */
+
+typedef struct folded {
+  ea_tensor *w, *bias;
+} folded;
+
+static void free_folded(void *state) {
+  folded *f = state;
+  ea_tensor_release(f->w);
+  ea_tensor_release(f->bias);
+  ea_free(f);
+}
+
+static int make_folded(ea_call *c) {
+  if (c->state) return EA_OK;
+  folded *f = ea_alloc_zero(sizeof *f);
+  if (!f) return EA_ERR_MEMORY;
+  c->state = f;
+  c->free_state = free_folded;
+  EA_TRY(ea_tensor_new(EA_F32, 4, c->in[1]->size, &f->w));
+  return ea_tensor_new(EA_F32, 1, c->in[1]->size, &f->bias);
+}
+
+static void fold(const ea_call *c) {
+  const folded *f = c->state;
+  int64_t o = f->bias->size[0], count = ea_tensor_count(f->w) / o;
+  float *w = ea_f32(f->w), *shift = ea_f32(f->bias);
+  float *scale = w + o * (count - 1); /* its last numbers are written last */
+  ea_bn_line(c->norm, scale, shift);
+  for (int64_t k = 0; k < o; k++) {
+    float by = scale[k];
+    if (c->nin == 3) shift[k] += by * ea_f32(c->in[2])[k];
+    for (int64_t i = 0; i < count; i++) w[k * count + i] = by * ea_f32(c->in[1])[k * count + i];
+  }
+}
+
+/* Runs a pass with the folded weights in place of the call's. */
+static int run_folded(ea_call *c, const ea_conv *v, int pass, int dry) {
+  const folded *f = c->state;
+  ea_tensor *w = c->in[1], *bias = c->in[2];
+  int nin = c->nin;
+  c->in[1] = f->w;
+  c->in[2] = f->bias;
+  c->nin = 3;
+  int status = run(c, v, pass, dry);
+  c->in[1] = w;
+  c->in[2] = bias;
+  c->nin = nin;
+  return status;
+}
+
+void ea_conv_add(void *to, const void *from, int dtype, int64_t n) {
+  for (int64_t i = 0; i < n; i += EA_LANES) {
+    int m = (int)EA_MIN(EA_LANES, n - i);
+    ea_lanes sum = ea_lanes_load(to, dtype, i, m) + ea_lanes_load(from, dtype, i, m);
+    ea_lanes_store(to, dtype, i, m, sum);
+  }
+}
+
+void ea_conv_relu(void *y, int dtype, int64_t n) {
+  for (int64_t i = 0; i < n; i += EA_LANES) {
+    int m = (int)EA_MIN(EA_LANES, n - i);
+    ea_lanes_store(y, dtype, i, m, ea_lanes_relu(ea_lanes_load(y, dtype, i, m)));
+  }
+}
+
+void ea_conv_cut(void *g, const void *y, int dtype, int64_t n) {
+  for (int64_t i = 0; i < n; i += EA_LANES) {
+    int m = (int)EA_MIN(EA_LANES, n - i);
+    ea_lanes_bits keep = ~(ea_lanes_bits)(ea_lanes_load(y, dtype, i, m) <= 0);
+    ea_lanes_store(g, dtype, i, m, ea_lanes_mask(ea_lanes_load(g, dtype, i, m), keep));
+  }
+}
+
+/* ---- forward ---- */
+
 static int forward(ea_call *c) {
   ea_conv v;
   describe(c, &v);
-  return v.n ? run(c, &v, EA_CONV_FORWARD, 0) : EA_OK;
+  if (!v.n) return EA_OK;
+  if (!c->norm) return run(c, &v, EA_CONV_FORWARD, 0);
+  fold(c);
+  return run_folded(c, &v, EA_CONV_FORWARD, 0);
 }
 
 /* ---- gradient of the bias: sums of the channels over all pixels ---- */
@@ -161,6 +246,7 @@ static int backward(ea_call *c) {
         memset(ea_ptr(c->gin[i]), 0, (size_t)ea_tensor_bytes(c->gin[i]));
     return EA_OK;
   }
+  if (c->norm) return c->gin[0] ? run_folded(c, &v, EA_CONV_DATA, 0) : EA_OK;
   if (c->gin[0]) EA_TRY(run(c, &v, EA_CONV_DATA, 0));
   if (c->gin[1]) EA_TRY(run(c, &v, EA_CONV_WEIGHTS, 0));
   if (c->nin == 3 && c->gin[2]) EA_TRY(backward_bias(c, &v));
@@ -171,11 +257,13 @@ static int prepare(ea_call *c) {
   ea_conv v;
   describe(c, &v);
   if (!v.n) return EA_OK;
-  EA_TRY(run(c, &v, EA_CONV_FORWARD, 1));
+  int (*run_this)(ea_call *, const ea_conv *, int, int) = c->norm ? run_folded : run;
+  if (c->norm) EA_TRY(make_folded(c));
+  EA_TRY(run_this(c, &v, EA_CONV_FORWARD, 1));
   unsigned before = c->accumulate;
   c->accumulate = ~0u; /* the most memory it may take */
   int status = EA_OK;
-  if (c->needs_backward && c->gin[0]) status = run(c, &v, EA_CONV_DATA, 1);
+  if (c->needs_backward && c->gin[0]) status = run_this(c, &v, EA_CONV_DATA, 1);
   if (c->needs_backward && c->gin[1] && !status) status = run(c, &v, EA_CONV_WEIGHTS, 1);
   c->accumulate = before;
   return status;
@@ -190,5 +278,5 @@ static double flops(const ea_call *c) {
 const ea_op ea_op_conv2d = {
     .name = "conv2d", .nin_least = 2, .nin_most = 3, .nout = 1,
     .attrs = "stride:i=1 pad:i=0 groups:i=1 dilation:i=1",
-    .flags = EA_OP_ACCUMULATES, .need_in = 3,
+    .flags = EA_OP_ACCUMULATES | EA_OP_BILINEAR, .need_in = 3,
     .shape = shape, .forward = forward, .backward = backward, .flops = flops, .prepare = prepare};

@@ -25,6 +25,13 @@ int ea_conv_portable(ea_call *c, const ea_conv *v, int pass, int dry);
 /* Returns 1, having done nothing, where oneDNN has no fast kernel for this pass. */
 int ea_conv_onednn(ea_call *c, const ea_conv *v, int pass, int dry);
 
+/* to += from; n elements of f32 or bf16. */
+void ea_conv_add(void *to, const void *from, int dtype, int64_t n);
+/* For a call with a norm that ends in a ReLU.
+ * relu: y = max(y, 0), NaN stays. cut: g = 0 where that y is 0. */
+void ea_conv_relu(void *y, int dtype, int64_t n);
+void ea_conv_cut(void *g, const void *y, int dtype, int64_t n);
+
 /* "oneDNN 2.6.3", or NULL if this build has none. */
 const char *ea_conv_onednn_name(void);
 int ea_conv_onednn_has_bf16(void);

@@ -5,7 +5,7 @@
  * primitive made for that many images. Plans (primitive, weight format, memory objects) are kept in
  * one cache for the whole process, so that eager calls of a known shape create nothing.
  */
-#include "conv2d.h"
+#include "batch_norm.h"
 #include "conv2d_winograd.h"
 
 #if EA_WITH_ONEDNN
@@ -263,24 +263,13 @@ typedef struct job {
   char *thread;            /* per thread: the primitive's scratch, then its own x and y */
   size_t thread_bytes, own_x, own_y; /* 0: it works on the tensor's memory */
   int add;                 /* data pass: add to x */
+  const char *cut;         /* NULL, or y itself: its zeros cut the gradient; a ReLU wrote them */
+  int relu;
   dnnl_status_t status;    /* last failure of a shard */
 } job;
 
 static dnnl_status_t set(dnnl_memory_t m, void *at) {
   return dnnl_memory_set_data_handle_v2(m, at, lib.stream);
-}
-
-static void add_onto(void *to, const void *from, size_t bytes, int bf16) {
-  if (bf16) {
-    uint16_t *t = to;
-    const uint16_t *f = from;
-    for (size_t i = 0; i < bytes / 2; i++)
-      t[i] = ea_f32_to_bf16(ea_bf16_to_f32(t[i]) + ea_bf16_to_f32(f[i]));
-  } else {
-    float *t = to;
-    const float *f = from;
-    for (size_t i = 0; i < bytes / 4; i++) t[i] += f[i];
-  }
 }
 
 /* What a shard reads, into the thread's own memory; x is written in the data pass, y in forward. */
@@ -309,6 +298,8 @@ static void run_shard(void *arg, int64_t shard) {
   char *x = j->x + (size_t)shard * j->x_bytes, *y = j->y + (size_t)shard * j->y_bytes;
   char *residual = p->residual ? j->residual + (size_t)shard * j->y_bytes : NULL;
   float *own_x = (float *)(void *)own, *own_y = (float *)(void *)(own + j->own_x);
+  int64_t count = p->shape.n * p->shape.oh * p->shape.ow * p->shape.o;
+  if (j->cut) ea_conv_cut(y, j->cut + (size_t)shard * j->y_bytes, (int)p->shape.dtype, count);
   if (p->winograd) pack(j, x, y, own_x, own_y);
   dnnl_status_t status = set(m[SRC], j->own_x ? own : x);
   if (!status) status = set(m[DST], j->own_y ? own + j->own_x : y);
@@ -328,7 +319,9 @@ static void run_shard(void *arg, int64_t shard) {
   if (!status) status = dnnl_primitive_execute(p->conv, lib.stream, n, arg_list);
   if (status) j->status = status;
   else if (p->winograd) unpack(j, x, y, residual, own_x, own_y);
-  else if (j->add) add_onto(x, own, j->x_bytes, p->shape.dtype == EA_BF16);
+  else if (j->add)
+    ea_conv_add(x, own, (int)p->shape.dtype, p->shape.n * p->shape.h * p->shape.w * p->shape.c);
+  if (j->relu) ea_conv_relu(y, (int)p->shape.dtype, count);
 }
 
 /* Gives every thread its memory objects; all but images and partial sums stay set for the run. */
@@ -390,6 +383,9 @@ static int run_plan(ea_call *c, const ea_conv *v, plan *p, int64_t first, int64_
   j.x_bytes = x_image * (size_t)p->shape.n;
   j.y_bytes = y_image * (size_t)p->shape.n;
   j.add = p->pass == EA_CONV_DATA && (c->accumulate & 1);
+  int relu = c->norm && ea_bn_relu(c->norm);
+  j.relu = relu && p->pass == EA_CONV_FORWARD;
+  if (relu && p->pass == EA_CONV_DATA) j.cut = (char *)ea_ptr(c->out[0]) + (size_t)first * y_image;
   if (p->winograd || j.add) j.own_x = round64(j.x_bytes);
   if (p->winograd) j.own_y = round64(j.y_bytes);
   j.thread_bytes = p->scratch_bytes + j.own_x + j.own_y;
@@ -411,7 +407,7 @@ static int run_plan(ea_call *c, const ea_conv *v, plan *p, int64_t first, int64_
     partials q = {(float *)(void *)j.weights, (int64_t)(p->weight_bytes / 4), shards};
     ea_parallel_range(q.stride, EA_CHUNK, add_partials, &q);
     DNNL_TRY(c, "reorder the gradient", reorder(&j, sum, j.weights));
-    if (add) add_onto(w, sum, (size_t)count * 4, 0);
+    if (add) ea_conv_add(w, sum, EA_F32, count);
   }
   return EA_OK;
 }

@@ -9,6 +9,7 @@
  * loops over the channels, with the weights as {kh*kw, c}.
  */
 #include "../tensor/blas.h"
+#include "batch_norm.h"
 #include "conv2d.h"
 
 enum { COL_BYTES = 512 * 1024 };
@@ -143,6 +144,10 @@ static void run_image(const job *j, int64_t n, char *dw) {
   char *x0 = (char *)ea_ptr(tx) + (size_t)(n * j->x_count) * stored, *x = x0;
   char *y0 = (char *)ea_ptr(ty) + (size_t)(n * j->y_count) * stored, *y = y0;
   int add = j->pass == EA_CONV_DATA && (c->accumulate & 1);
+  int relu = c->norm && ea_bn_relu(c->norm); /* not in f64 */
+  if (relu && j->pass == EA_CONV_DATA)
+    ea_conv_cut(y0, (char *)ea_ptr(c->out[0]) + (size_t)(n * j->y_count) * stored, ty->dtype,
+                j->y_count);
   if (j->bf16) {
     x = wide;
     y = wide + (size_t)j->x_count * j->e;
@@ -154,6 +159,7 @@ static void run_image(const job *j, int64_t n, char *dw) {
   else
     for (int64_t first = 0; first < j->v->oh; first += j->rows) run_rows(j, x, y, dw, first, col);
   if (j->pass == EA_CONV_FORWARD && c->nin == 3) add_bias(j, y);
+  if (j->pass == EA_CONV_FORWARD && relu) ea_conv_relu(y, EA_F32, j->y_count);
   if (!j->bf16) return;
   if (j->pass == EA_CONV_FORWARD) ea_store_f32(y0, EA_BF16, (float *)y, j->y_count);
   if (j->pass == EA_CONV_DATA) ea_store_f32(x0, EA_BF16, (float *)x, j->x_count);

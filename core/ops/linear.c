@@ -130,6 +130,7 @@ static double flops(const ea_call *c) {
 static int prepare(ea_call *c) { return room(c, c->needs_backward) ? EA_OK : EA_ERR_MEMORY; }
 
 const ea_op ea_op_linear = {
-  .name = "linear", .nin_least = 2, .nin_most = 3, .nout = 1, .attrs = "", .need_in = 3,
+  .name = "linear", .nin_least = 2, .nin_most = 3, .nout = 1, .attrs = "",
+  .flags = EA_OP_BILINEAR, .need_in = 3,
   .shape = shape, .forward = forward, .backward = backward, .flops = flops, .prepare = prepare,
 };

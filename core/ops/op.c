@@ -213,6 +213,11 @@ static void accumulate_range(void *arg, int64_t begin, int64_t end) {
   }
 }
 
+unsigned ea_op_needed_inputs(const ea_op *op, int first, int second) {
+  if (!(op->flags & EA_OP_BILINEAR)) return op->need_in;
+  return op->need_in & ~((second ? 0u : 1u) | (first ? 0u : 2u));
+}
+
 void ea_accumulate(ea_tensor *dst, const ea_tensor *src) {
   accumulate_job job = {dst, src};
   ea_parallel_range(ea_tensor_count(dst), EA_CHUNK, accumulate_range, &job);

@@ -32,6 +32,7 @@ struct ea_call {
   int needs_backward; /* 0: inference, hidden outputs need not be filled */
   int fused_relu;      /* batch_norm only: out = relu(out); set by the graph's fusion */
   ea_tensor *residual; /* conv2d only: borrowed, of out's shape, is added to out; likewise */
+  const ea_call *norm; /* conv2d only: a batch_norm in evaluation mode that out goes through */
   ea_scratch *scratch; /* a graph's calls share one; otherwise own_scratch is used */
   ea_scratch own_scratch;
   void *state; /* the op's own, e.g. oneDNN primitives; freed by free_state */
@@ -57,6 +58,8 @@ const char *ea_schema_next(const char *s, ea_schema_item *item);
 int ea_call_set_attrs(ea_call *c, int nattr, const double *given);
 /* Frees scratch and state. */
 void ea_call_clear(ea_call *c);
+/* Inputs that backward reads, given whether gradients of in[0] and in[1] are wanted: bit i. */
+unsigned ea_op_needed_inputs(const ea_op *op, int first, int second);
 /* dst += src, same shape and type, contiguous. */
 void ea_accumulate(ea_tensor *dst, const ea_tensor *src);
 

@@ -91,7 +91,7 @@ static int check_schema(const ea_op *op) {
 }
 
 static int check(const ea_op *op) {
-  enum { KNOWN = EA_OP_ACCUMULATES | EA_OP_NO_GRAD | EA_OP_RANDOM };
+  enum { KNOWN = EA_OP_ACCUMULATES | EA_OP_NO_GRAD | EA_OP_RANDOM | EA_OP_BILINEAR };
   EA_TRY(check_name(op));
   if (op->nin_least < 1 || op->nin_most < op->nin_least || op->nin_most > EA_MAX_IN)
     return bad(op, "1 <= nin_least <= nin_most <= EA_MAX_IN must hold");

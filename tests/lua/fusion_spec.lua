@@ -127,3 +127,105 @@ describe("a residual connection", function()
     end)
   end
 end)
+
+describe("batch norm in evaluation mode behind a convolution", function()
+  local function constant(size, name, mean) return ea.rng(name):normal(size, mean or 0, 0.3) end
+
+  --- A function of an image: convolution with bias, batch norm, perhaps ReLU, perhaps more.
+  local function network(channels, dtype, relu, more)
+    local w = constant({ channels, channels, 3, 3 }, "w")
+    local b = constant({ channels }, "b")
+    local weight, bias = constant({ channels }, "weight", 1), constant({ channels }, "bias")
+    local mean, var = constant({ channels }, "mean"), constant({ channels }, "var", 2):abs()
+    return function(image)
+      local x = image:to(dtype)
+      local y = x:conv2d(w, b, { pad = 1 }):batch_norm(weight, bias, mean, var)
+      if relu then y = y:relu() end
+      if more then y = more(x, y, w) end
+      return (y:to("f32") - 0.1):square():mean()
+    end, { weight = weight, mean = mean, w = w }
+  end
+
+  for _, case in ipairs { { 8, 7, "f32", 1e-5 }, { 32, 16, "f32", 1e-4 }, { 24, 9, "f32", 1e-5 },
+    { 16, 8, "bf16", 0.06 } } do
+    local channels, size, dtype, limit = unpack(case)
+    for _, relu in ipairs { true, false } do
+      it(("is folded into it: %d channels of %dx%d in %s%s"):format(channels, size, size, dtype,
+        relu and " with ReLU" or ""), function()
+        local fn = network(channels, dtype, relu)
+        local image = ea.rng("x"):normal({ 5, size, size, channels }):require_grad()
+        assert.equal(1, agrees(function() return fn(image) end, ea.zeros { 1 }, { image }, limit,
+          "batch_norm"))
+      end)
+    end
+  end
+
+  it("keeps the gradient that a sum shares with others", function()
+    local fn = network(8, "f32", true, function(x, y, w)
+      local z = x:tanh()
+      local sum = y + z -- the ReLU cuts its part of the gradient, not that of z
+      return sum + sum:conv2d(w, { pad = 1 })
+    end)
+    local image = ea.rng("x"):normal({ 3, 6, 6, 8 }):require_grad()
+    agrees(function() return fn(image) end, ea.zeros { 1 }, { image }, 1e-5)
+  end)
+
+  it("follows parameters that change between runs", function()
+    local fn, p = network(8, "f32", true)
+    local image = ea.rng("x"):normal({ 2, 5, 5, 8 })
+    ea.no_grad(function()
+      local g = ea.capture(function(x) return fn(x) end, { image })
+      g.inputs[1]:copy(image)
+      for _, name in ipairs { "weight", "mean", "w" } do
+        local before = g:forward():item()
+        p[name]:copy(p[name] * 1.5 + 0.1)
+        local after = g:forward():item()
+        assert.not_equal(before, after)
+        assert.is_true(math.abs(after - fn(image):item()) < 1e-5 * math.abs(after))
+      end
+    end)
+  end)
+
+  it("is left alone where its parameters are trained, or the convolution's", function()
+    local fn, p = network(8, "f32", true)
+    local image = ea.rng("x"):normal({ 2, 5, 5, 8 }):require_grad()
+    for _, name in ipairs { "weight", "w" } do
+      p[name]:require_grad()
+      assert.equal(0, agrees(function() return fn(image) end, ea.zeros { 1 }, { image, p[name] },
+        1e-5, "batch_norm"))
+      p[name]:require_grad(false)
+    end
+  end)
+
+  it("passes NaN on", function()
+    local fn = network(8, "f32", true)
+    local image = ea.rng("x"):normal({ 1, 5, 5, 8 })
+    image[1][3][3][2] = 0 / 0
+    ea.no_grad(function()
+      local g = ea.capture(function(x) return fn(x) end, { image })
+      g.inputs[1]:copy(image)
+      local loss = g:forward():item()
+      assert.is_true(loss ~= loss)
+    end)
+  end)
+
+  it("keeps nothing of a frozen network that its image's gradient does not need", function()
+    local w = constant({ 16, 16, 3, 3 }, "w")
+    local function bytes()
+      local image = ea.zeros { 8, 16, 16, 16 }
+      image:require_grad()
+      local g = ea.capture(function()
+        local y = image
+        for _ = 1, 6 do y = y:conv2d(w, { pad = 1 }) end
+        return y:sum()
+      end, {})
+      local n = g.bytes
+      g:free()
+      return n
+    end
+    local frozen = bytes()
+    w:require_grad()
+    local map = 8 * 16 * 16 * 16 * 4
+    assert.is_true(bytes() - frozen >= 4 * map)
+  end)
+end)
