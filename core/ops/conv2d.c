@@ -159,27 +159,37 @@ static int run_folded(ea_call *c, const ea_conv *v, int pass, int dry) {
   return status;
 }
 
+/* ---- passes over a shard's numbers while they are in the cache ---- */
+
+enum { ADD, RELU, CUT };
+
+EA_INLINE void touch(int what, int dtype, void *to, const void *from, int64_t i, int n) {
+  ea_lanes v = ea_lanes_load(to, dtype, i, n);
+  if (what == ADD) v += ea_lanes_load(from, dtype, i, n);
+  if (what == RELU) v = ea_lanes_relu(v);
+  if (what == CUT) v = ea_lanes_mask(v, ~(ea_lanes_bits)(ea_lanes_load(from, dtype, i, n) <= 0));
+  ea_lanes_store(to, dtype, i, n, v);
+}
+
+EA_INLINE void touch_all(int what, int dtype, void *to, const void *from, int64_t n) {
+  int64_t i = 0;
+  for (; i + EA_LANES <= n; i += EA_LANES) touch(what, dtype, to, from, i, EA_LANES);
+  if (i < n) touch(what, dtype, to, from, i, (int)(n - i));
+}
+
 void ea_conv_add(void *to, const void *from, int dtype, int64_t n) {
-  for (int64_t i = 0; i < n; i += EA_LANES) {
-    int m = (int)EA_MIN(EA_LANES, n - i);
-    ea_lanes sum = ea_lanes_load(to, dtype, i, m) + ea_lanes_load(from, dtype, i, m);
-    ea_lanes_store(to, dtype, i, m, sum);
-  }
+  if (dtype == EA_F32) touch_all(ADD, EA_F32, to, from, n);
+  else touch_all(ADD, EA_BF16, to, from, n);
 }
 
 void ea_conv_relu(void *y, int dtype, int64_t n) {
-  for (int64_t i = 0; i < n; i += EA_LANES) {
-    int m = (int)EA_MIN(EA_LANES, n - i);
-    ea_lanes_store(y, dtype, i, m, ea_lanes_relu(ea_lanes_load(y, dtype, i, m)));
-  }
+  if (dtype == EA_F32) touch_all(RELU, EA_F32, y, NULL, n);
+  else touch_all(RELU, EA_BF16, y, NULL, n);
 }
 
 void ea_conv_cut(void *g, const void *y, int dtype, int64_t n) {
-  for (int64_t i = 0; i < n; i += EA_LANES) {
-    int m = (int)EA_MIN(EA_LANES, n - i);
-    ea_lanes_bits keep = ~(ea_lanes_bits)(ea_lanes_load(y, dtype, i, m) <= 0);
-    ea_lanes_store(g, dtype, i, m, ea_lanes_mask(ea_lanes_load(g, dtype, i, m), keep));
-  }
+  if (dtype == EA_F32) touch_all(CUT, EA_F32, g, y, n);
+  else touch_all(CUT, EA_BF16, g, y, n);
 }
 
 /* ---- forward ---- */

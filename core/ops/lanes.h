@@ -6,6 +6,10 @@
 #ifndef EA_LANES_H
 #define EA_LANES_H
 
+#ifdef __AVX512BF16__
+#include <immintrin.h>
+#endif
+
 #include "../tensor/tensor.h"
 
 #pragma GCC diagnostic ignored "-Wpsabi" /* all inlined: no such value crosses a call */
@@ -29,17 +33,21 @@ EA_INLINE ea_lanes ea_lanes_load(const void *from, int dtype, int64_t i, int n) 
   return (ea_lanes)(__builtin_convertvector(h, ea_lanes_bits) << 16);
 }
 
-/* Rounds half to even, as ea_f32_to_bf16. */
+/* Rounds half to even, as ea_f32_to_bf16; the instruction also makes 0 of what is below 2^-126. */
 EA_INLINE void ea_lanes_store(void *to, int dtype, int64_t i, int n, ea_lanes v) {
   if (dtype == EA_F32) {
     memcpy((float *)to + i, &v, (size_t)n * 4);
     return;
   }
+#ifdef __AVX512BF16__
+  ea_lanes_half h = (ea_lanes_half)_mm512_cvtneps_pbh((__m512)v);
+#else
   ea_lanes_bits u = (ea_lanes_bits)v;
   ea_lanes_bits rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
   ea_lanes_bits nan = (ea_lanes_bits)(v != v);
   rounded = (nan & ((u >> 16) | 0x40u)) | (~nan & rounded);
   ea_lanes_half h = __builtin_convertvector(rounded, ea_lanes_half);
+#endif
   memcpy((uint16_t *)to + i, &h, (size_t)n * 2);
 }
 
