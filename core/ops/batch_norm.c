@@ -13,15 +13,17 @@
  *   gx = weight rstd (g - gbias/R - (x - mean) rstd gweight/R) in training, weight rstd g otherwise
  * What the ReLU cut is found again from x, by the very arithmetic of forward: y need not be read.
  *
- * Channels run in lanes of 16, rows in tiles that stay in the first cache; sums are f32 within a
- * tile, relative to the first row (no cancellation where the mean is far from 0), and f64 beyond.
+ * Channels run in up to four lanes of 16 side by side, rows in tiles that stay in the first cache;
+ * sums are f32 within a tile, relative to the first row (no cancellation where the mean is far from
+ * 0), and f64 beyond.
  */
 #include <math.h>
 
 #include "batch_norm.h"
 #include "lanes.h"
 
-enum { MOST_SHARDS = 64, SHARD = 32768, TILE = 8192, TILE_ROWS = 128 }; /* elements; rows */
+enum { MOST_SHARDS = 64, SHARD = 32768, TILE = 8192, TILE_ROWS = 128, /* elements; rows */
+       SIDE = 4 };
 
 typedef struct job {
   const void *x, *g;
@@ -87,42 +89,46 @@ static int shape(ea_call *c) {
   return EA_OK;
 }
 
-/* ---- kernels: one tile of rows, n (<= 16) channels from k ---- */
+/* ---- kernels: one tile of rows; from channel k on, `lanes` (<= SIDE) of n (<= 16) channels ---- */
+
+#define EACH_LANE(b) for (int b = 0; b < lanes; b++)
+
+EA_INLINE void load_each(ea_lanes *to, int lanes, const void *from, int dtype, int64_t at, int n) {
+  EACH_LANE(b) to[b] = ea_lanes_load(from, dtype, at + b * EA_LANES, n);
+}
+
+EA_INLINE void add_sums(double *sum, int lanes, const ea_lanes *s, int n) {
+  EACH_LANE(b)
+    for (int i = 0; i < n; i++) sum[b * EA_LANES + i] += s[b][i];
+}
 
 /* Sums of x - a and its square. */
-EA_INLINE void tile_moments(const job *j, int dtype, int64_t row, int64_t end, int64_t k, int n,
-                            double *sum, double *square) {
-  ea_lanes shift = ea_lanes_load(j->a, EA_F32, k, n);
-  ea_lanes s0 = {0}, s1 = {0}, q0 = {0}, q1 = {0};
-  int64_t at = row * j->channels + k, step = j->channels;
-  for (; row + 1 < end; row += 2, at += 2 * step) {
-    ea_lanes v = ea_lanes_load(j->x, dtype, at, n) - shift;
-    ea_lanes w = ea_lanes_load(j->x, dtype, at + step, n) - shift;
-    s0 += v;
-    s1 += w;
-    q0 += v * v;
-    q1 += w * w;
-  }
-  if (row < end) {
-    ea_lanes v = ea_lanes_load(j->x, dtype, at, n) - shift;
-    s0 += v;
-    q0 += v * v;
-  }
-  s0 += s1;
-  q0 += q1;
-  for (int i = 0; i < n; i++) {
-    sum[k + i] += s0[i];
-    square[k + i] += q0[i];
-  }
+EA_INLINE void tile_moments(const job *j, int dtype, int64_t row, int64_t end, int64_t k, int lanes,
+                            int n, double *sum, double *square) {
+  ea_lanes shift[SIDE], s[SIDE] = {0}, q[SIDE] = {0};
+  load_each(shift, lanes, j->a, EA_F32, k, n);
+  for (int64_t at = row * j->channels + k; row < end; row++, at += j->channels)
+    EACH_LANE(b) {
+      ea_lanes v = ea_lanes_load(j->x, dtype, at + b * EA_LANES, n) - shift[b];
+      s[b] += v;
+      q[b] += v * v;
+    }
+  add_sums(sum + k, lanes, s, n);
+  add_sums(square + k, lanes, q, n);
 }
 
 /* y = a * x + b, then the ReLU. */
-EA_INLINE void tile_apply(const job *j, int dtype, int64_t row, int64_t end, int64_t k, int n) {
-  ea_lanes scale = ea_lanes_load(j->a, EA_F32, k, n), shift = ea_lanes_load(j->b, EA_F32, k, n);
-  for (int64_t at = row * j->channels + k; row < end; row++, at += j->channels) {
-    ea_lanes v = ea_lanes_load(j->x, dtype, at, n) * scale + shift;
-    ea_lanes_store(j->to, dtype, at, n, j->relu ? ea_lanes_relu(v) : v);
-  }
+EA_INLINE void tile_apply(const job *j, int dtype, int64_t row, int64_t end, int64_t k, int lanes,
+                          int n) {
+  ea_lanes scale[SIDE], shift[SIDE];
+  load_each(scale, lanes, j->a, EA_F32, k, n);
+  load_each(shift, lanes, j->b, EA_F32, k, n);
+  for (int64_t at = row * j->channels + k; row < end; row++, at += j->channels)
+    EACH_LANE(b) {
+      int64_t i = at + b * EA_LANES;
+      ea_lanes v = ea_lanes_load(j->x, dtype, i, n) * scale[b] + shift[b];
+      ea_lanes_store(j->to, dtype, i, n, j->relu ? ea_lanes_relu(v) : v);
+    }
 }
 
 /* The gradient behind the ReLU, given x and forward's scale and shift. */
@@ -133,45 +139,42 @@ EA_INLINE ea_lanes uncut(const job *j, int dtype, int64_t at, int n, ea_lanes x,
 }
 
 /* Sums of g and g * (x - c). */
-EA_INLINE void tile_grad_sums(const job *j, int dtype, int64_t row, int64_t end, int64_t k, int n,
-                              double *sum, double *product) {
-  ea_lanes scale = ea_lanes_load(j->a, EA_F32, k, n), shift = ea_lanes_load(j->b, EA_F32, k, n);
-  ea_lanes mean = ea_lanes_load(j->c, EA_F32, k, n), s0 = {0}, s1 = {0}, p0 = {0}, p1 = {0};
-  int64_t at = row * j->channels + k, step = j->channels;
-  for (; row + 1 < end; row += 2, at += 2 * step) {
-    ea_lanes x0 = ea_lanes_load(j->x, dtype, at, n);
-    ea_lanes x1 = ea_lanes_load(j->x, dtype, at + step, n);
-    ea_lanes g0 = uncut(j, dtype, at, n, x0, scale, shift);
-    ea_lanes g1 = uncut(j, dtype, at + step, n, x1, scale, shift);
-    s0 += g0;
-    s1 += g1;
-    p0 += g0 * (x0 - mean);
-    p1 += g1 * (x1 - mean);
-  }
-  if (row < end) {
-    ea_lanes x0 = ea_lanes_load(j->x, dtype, at, n), g0 = uncut(j, dtype, at, n, x0, scale, shift);
-    s0 += g0;
-    p0 += g0 * (x0 - mean);
-  }
-  s0 += s1;
-  p0 += p1;
-  for (int i = 0; i < n; i++) {
-    sum[k + i] += s0[i];
-    product[k + i] += p0[i];
-  }
+EA_INLINE void tile_grad_sums(const job *j, int dtype, int64_t row, int64_t end, int64_t k,
+                              int lanes, int n, double *sum, double *product) {
+  ea_lanes scale[SIDE], shift[SIDE], mean[SIDE], s[SIDE] = {0}, p[SIDE] = {0};
+  load_each(scale, lanes, j->a, EA_F32, k, n);
+  load_each(shift, lanes, j->b, EA_F32, k, n);
+  load_each(mean, lanes, j->c, EA_F32, k, n);
+  for (int64_t at = row * j->channels + k; row < end; row++, at += j->channels)
+    EACH_LANE(b) {
+      int64_t i = at + b * EA_LANES;
+      ea_lanes x = ea_lanes_load(j->x, dtype, i, n);
+      ea_lanes g = uncut(j, dtype, i, n, x, scale[b], shift[b]);
+      s[b] += g;
+      p[b] += g * (x - mean[b]);
+    }
+  add_sums(sum + k, lanes, s, n);
+  add_sums(product + k, lanes, p, n);
 }
 
 /* gx = a * g + ((x - c) * d + e), e behind d in memory; scale is a itself. */
-EA_INLINE void tile_grad(const job *j, int dtype, int64_t row, int64_t end, int64_t k, int n) {
-  ea_lanes scale = ea_lanes_load(j->a, EA_F32, k, n), shift = ea_lanes_load(j->b, EA_F32, k, n);
-  ea_lanes mean = ea_lanes_load(j->c, EA_F32, k, n), slope = ea_lanes_load(j->d, EA_F32, k, n);
-  ea_lanes level = ea_lanes_load(j->d + j->channels, EA_F32, k, n);
-  for (int64_t at = row * j->channels + k; row < end; row++, at += j->channels) {
-    ea_lanes x = ea_lanes_load(j->x, dtype, at, n);
-    ea_lanes v = uncut(j, dtype, at, n, x, scale, shift) * scale + ((x - mean) * slope + level);
-    if (j->add) v += ea_lanes_load(j->to, dtype, at, n);
-    ea_lanes_store(j->to, dtype, at, n, v);
-  }
+EA_INLINE void tile_grad(const job *j, int dtype, int64_t row, int64_t end, int64_t k, int lanes,
+                         int n) {
+  ea_lanes scale[SIDE], shift[SIDE], mean[SIDE], slope[SIDE], level[SIDE];
+  load_each(scale, lanes, j->a, EA_F32, k, n);
+  load_each(shift, lanes, j->b, EA_F32, k, n);
+  load_each(mean, lanes, j->c, EA_F32, k, n);
+  load_each(slope, lanes, j->d, EA_F32, k, n);
+  load_each(level, lanes, j->d + j->channels, EA_F32, k, n);
+  for (int64_t at = row * j->channels + k; row < end; row++, at += j->channels)
+    EACH_LANE(b) {
+      int64_t i = at + b * EA_LANES;
+      ea_lanes x = ea_lanes_load(j->x, dtype, i, n);
+      ea_lanes g = uncut(j, dtype, i, n, x, scale[b], shift[b]);
+      ea_lanes v = g * scale[b] + ((x - mean[b]) * slope[b] + level[b]);
+      if (j->add) v += ea_lanes_load(j->to, dtype, i, n);
+      ea_lanes_store(j->to, dtype, i, n, v);
+    }
 }
 
 /* ---- shards: tiles of rows, lanes of channels ---- */
@@ -179,11 +182,12 @@ EA_INLINE void tile_grad(const job *j, int dtype, int64_t row, int64_t end, int6
 enum { MOMENTS, APPLY, GRAD_SUMS, GRAD };
 
 EA_INLINE void run_tile(const job *j, int kernel, int dtype, int64_t row, int64_t end, int64_t k,
-                        int n, double *partial) {
-  if (kernel == MOMENTS) tile_moments(j, dtype, row, end, k, n, partial, partial + j->channels);
-  if (kernel == APPLY) tile_apply(j, dtype, row, end, k, n);
-  if (kernel == GRAD_SUMS) tile_grad_sums(j, dtype, row, end, k, n, partial, partial + j->channels);
-  if (kernel == GRAD) tile_grad(j, dtype, row, end, k, n);
+                        int lanes, int n, double *partial) {
+  double *second = partial + j->channels;
+  if (kernel == MOMENTS) tile_moments(j, dtype, row, end, k, lanes, n, partial, second);
+  if (kernel == APPLY) tile_apply(j, dtype, row, end, k, lanes, n);
+  if (kernel == GRAD_SUMS) tile_grad_sums(j, dtype, row, end, k, lanes, n, partial, second);
+  if (kernel == GRAD) tile_grad(j, dtype, row, end, k, lanes, n);
 }
 
 EA_INLINE void run_tiles(const job *j, int kernel, int dtype, int64_t shard) {
@@ -196,13 +200,18 @@ EA_INLINE void run_tiles(const job *j, int kernel, int dtype, int64_t shard) {
     memset(partial, 0, (size_t)(2 * j->channels) * sizeof *partial);
   for (int64_t row = begin; row < end; row += tile) {
     int64_t last = EA_MIN(row + tile, end), k = 0;
+    for (; k + 4 * EA_LANES <= j->channels; k += 4 * EA_LANES)
+      run_tile(j, kernel, dtype, row, last, k, 4, EA_LANES, partial);
+    for (; k + 2 * EA_LANES <= j->channels; k += 2 * EA_LANES)
+      run_tile(j, kernel, dtype, row, last, k, 2, EA_LANES, partial);
     for (; k + EA_LANES <= j->channels; k += EA_LANES)
-      run_tile(j, kernel, dtype, row, last, k, EA_LANES, partial);
+      run_tile(j, kernel, dtype, row, last, k, 1, EA_LANES, partial);
     if (k + EA_LANES / 2 <= j->channels) { /* a constant, too: 24 channels are not rare */
-      run_tile(j, kernel, dtype, row, last, k, EA_LANES / 2, partial);
+      run_tile(j, kernel, dtype, row, last, k, 1, EA_LANES / 2, partial);
       k += EA_LANES / 2;
     }
-    if (k < j->channels) run_tile(j, kernel, dtype, row, last, k, (int)(j->channels - k), partial);
+    if (k < j->channels)
+      run_tile(j, kernel, dtype, row, last, k, 1, (int)(j->channels - k), partial);
   }
 }
 

@@ -16,11 +16,11 @@
 
 enum { PLANS = 512, THREADS = 64, SHARD_BYTES = 1 << 20,
        ROOM = 32 << 20 }; /* bytes that must be left: without memory for code oneDNN crashes */
-enum { SRC, WEIGHTS, DST, SCRATCH, BIAS, RESIDUAL, SLOTS }; /* memory objects of a thread */
+enum { SRC, WEIGHTS, DST, SCRATCH, BIAS, SLOTS }; /* memory objects of a thread */
 
 typedef struct plan {
   ea_conv shape; /* n: images of one execution */
-  int pass, bias, residual, winograd;
+  int pass, bias, winograd;
   int fast; /* 0: oneDNN has only its reference code for this */
   dnnl_primitive_t conv, reorder;
   dnnl_memory_desc_t md[SLOTS], reorder_scratch;
@@ -117,18 +117,6 @@ static dnnl_status_t describe_pass(plan *p, int pass, const dnnl_memory_desc_t *
                                                              pad, pad);
 }
 
-/* y = convolution + residual, in one. */
-static dnnl_status_t add_residual(plan *p, dnnl_primitive_attr_t attr) {
-  dnnl_post_ops_t post;
-  dnnl_status_t status = dnnl_post_ops_create(&post);
-  if (status) return status;
-  p->md[RESIDUAL] = p->md[DST];
-  status = dnnl_post_ops_append_binary(post, dnnl_binary_add, &p->md[RESIDUAL]);
-  if (!status) status = dnnl_primitive_attr_set_post_ops(attr, post);
-  dnnl_post_ops_destroy(post);
-  return status;
-}
-
 static dnnl_status_t make_conv(plan *p, dnnl_primitive_attr_t attr) {
   const ea_conv *v = &p->shape;
   dnnl_data_type_t type = v->dtype == EA_BF16 ? dnnl_bf16 : dnnl_f32;
@@ -140,9 +128,7 @@ static dnnl_status_t make_conv(plan *p, dnnl_primitive_attr_t attr) {
   dnnl_memory_desc_t w;
   dnnl_convolution_desc_t d;
   dnnl_primitive_desc_t hint = NULL, pd = NULL;
-  dnnl_status_t status = dnnl_success;
-  if (p->residual && !p->winograd) status = add_residual(p, attr);
-  if (status) return status;
+  dnnl_status_t status;
   if (p->pass != EA_CONV_FORWARD) {
     describe_weights(v, type, 0, &w);
     status = describe_pass(p, EA_CONV_FORWARD, &w, &d);
@@ -202,12 +188,9 @@ static dnnl_status_t make_plan(plan *p) {
   if (!status) status = dnnl_primitive_attr_create(&attr);
   if (status) return status;
   status = dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
-  dnnl_primitive_attr_t plain = NULL;
-  if (!status) status = dnnl_primitive_attr_clone(&plain, attr);
   if (!status) status = make_conv(p, attr);
-  if (!status && p->fast) status = make_reorder(p, plain);
+  if (!status && p->fast) status = make_reorder(p, attr);
   dnnl_primitive_attr_destroy(attr);
-  dnnl_primitive_attr_destroy(plain);
   if (status == dnnl_unimplemented || status == dnnl_invalid_arguments) {
     p->fast = 0; /* remembered: the portable path does it */
     return dnnl_success;
@@ -220,10 +203,9 @@ static int find_plan(ea_call *c, const ea_conv *v, int64_t n, int pass, int wino
   ea_conv key = *v;
   key.n = n;
   int bias = pass == EA_CONV_FORWARD && c->nin == 3, oldest = 0;
-  int residual = pass == EA_CONV_FORWARD && c->residual;
   for (int i = 0; i < lib.count; i++) {
     plan *p = lib.plan[i];
-    if (p->pass == pass && p->bias == bias && p->residual == residual && p->winograd == winograd &&
+    if (p->pass == pass && p->bias == bias && p->winograd == winograd &&
         memcmp(&p->shape, &key, sizeof key) == 0) {
       p->used = ++lib.clock;
       *out = p;
@@ -237,7 +219,6 @@ static int find_plan(ea_call *c, const ea_conv *v, int64_t n, int pass, int wino
   p->shape = key;
   p->pass = pass;
   p->bias = bias;
-  p->residual = residual;
   p->winograd = winograd;
   dnnl_status_t status = make_plan(p);
   if (status) {
@@ -257,12 +238,13 @@ static int find_plan(ea_call *c, const ea_conv *v, int64_t n, int pass, int wino
 typedef struct job {
   ea_call *call;
   plan *p;
-  char *x, *y, *residual;  /* first image */
+  char *x, *y;             /* first image */
   size_t x_bytes, y_bytes; /* of one execution */
   char *weights;           /* weights pass: one partial sum per shard */
   char *thread;            /* per thread: the primitive's scratch, then its own x and y */
   size_t thread_bytes, own_x, own_y; /* 0: it works on the tensor's memory */
   int add;                 /* data pass: add to x */
+  const char *residual;    /* NULL, or what forward adds to y */
   const char *cut;         /* NULL, or y itself: its zeros cut the gradient; a ReLU wrote them */
   int relu;
   dnnl_status_t status;    /* last failure of a shard */
@@ -296,7 +278,7 @@ static void run_shard(void *arg, int64_t shard) {
   dnnl_memory_t *m = p->slot[t];
   char *own = j->thread + (size_t)t * j->thread_bytes + p->scratch_bytes;
   char *x = j->x + (size_t)shard * j->x_bytes, *y = j->y + (size_t)shard * j->y_bytes;
-  char *residual = p->residual ? j->residual + (size_t)shard * j->y_bytes : NULL;
+  const char *residual = j->residual ? j->residual + (size_t)shard * j->y_bytes : NULL;
   float *own_x = (float *)(void *)own, *own_y = (float *)(void *)(own + j->own_x);
   int64_t count = p->shape.n * p->shape.oh * p->shape.ow * p->shape.o;
   if (j->cut) ea_conv_cut(y, j->cut + (size_t)shard * j->y_bytes, (int)p->shape.dtype, count);
@@ -305,22 +287,18 @@ static void run_shard(void *arg, int64_t shard) {
   if (!status) status = set(m[DST], j->own_y ? own + j->own_x : y);
   if (!status && p->pass == EA_CONV_WEIGHTS)
     status = set(m[WEIGHTS], j->weights + (size_t)shard * p->weight_bytes);
-  int n = 4, fused = p->residual && !p->winograd;
-  if (!status && fused) status = set(m[RESIDUAL], residual);
-  dnnl_exec_arg_t arg_list[6] = {
+  dnnl_exec_arg_t arg_list[] = {
       {p->pass == EA_CONV_DATA ? DNNL_ARG_DIFF_SRC : DNNL_ARG_SRC, m[SRC]},
       {p->pass == EA_CONV_WEIGHTS ? DNNL_ARG_DIFF_WEIGHTS : DNNL_ARG_WEIGHTS, m[WEIGHTS]},
       {p->pass == EA_CONV_FORWARD ? DNNL_ARG_DST : DNNL_ARG_DIFF_DST, m[DST]},
-      {DNNL_ARG_SCRATCHPAD, m[SCRATCH]}};
-  if (p->bias) arg_list[n++] = (dnnl_exec_arg_t){DNNL_ARG_BIAS, m[BIAS]};
-  if (fused)
-    arg_list[n++] = (dnnl_exec_arg_t){DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1,
-                                      m[RESIDUAL]};
-  if (!status) status = dnnl_primitive_execute(p->conv, lib.stream, n, arg_list);
+      {DNNL_ARG_SCRATCHPAD, m[SCRATCH]},
+      {DNNL_ARG_BIAS, m[BIAS]}};
+  if (!status) status = dnnl_primitive_execute(p->conv, lib.stream, p->bias ? 5 : 4, arg_list);
   if (status) j->status = status;
   else if (p->winograd) unpack(j, x, y, residual, own_x, own_y);
   else if (j->add)
     ea_conv_add(x, own, (int)p->shape.dtype, p->shape.n * p->shape.h * p->shape.w * p->shape.c);
+  else if (residual) ea_conv_add(y, residual, (int)p->shape.dtype, count);
   if (j->relu) ea_conv_relu(y, (int)p->shape.dtype, count);
 }
 
@@ -328,8 +306,8 @@ static void run_shard(void *arg, int64_t shard) {
 static dnnl_status_t prepare(job *j) {
   plan *p = j->p;
   for (int t = 0; t < ea_threads(); t++) {
-    for (int s = 0; s < SLOTS; s++)
-      if (!p->slot[t][s] && (s < BIAS || p->md[s].ndims)) {
+    for (int s = 0; s < (p->bias ? SLOTS : BIAS); s++)
+      if (!p->slot[t][s]) {
         dnnl_status_t status =
             dnnl_memory_create(&p->slot[t][s], &p->md[s], lib.engine, DNNL_MEMORY_NONE);
         if (status) return status;
@@ -379,7 +357,8 @@ static int run_plan(ea_call *c, const ea_conv *v, plan *p, int64_t first, int64_
   job j = {.call = c, .p = p};
   j.x = (char *)ea_ptr(x) + (size_t)first * x_image;
   j.y = (char *)ea_ptr(y) + (size_t)first * y_image;
-  if (p->residual) j.residual = (char *)ea_ptr(c->residual) + (size_t)first * y_image;
+  if (p->pass == EA_CONV_FORWARD && c->residual)
+    j.residual = (char *)ea_ptr(c->residual) + (size_t)first * y_image;
   j.x_bytes = x_image * (size_t)p->shape.n;
   j.y_bytes = y_image * (size_t)p->shape.n;
   j.add = p->pass == EA_CONV_DATA && (c->accumulate & 1);
