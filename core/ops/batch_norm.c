@@ -89,7 +89,7 @@ static int shape(ea_call *c) {
   return EA_OK;
 }
 
-/* ---- kernels: one tile of rows; from channel k on, `lanes` (<= SIDE) of n (<= 16) channels ---- */
+/* ---- kernels: a tile of rows; from channel k on, `lanes` (<= SIDE) of n (<= 16) channels ---- */
 
 #define EACH_LANE(b) for (int b = 0; b < lanes; b++)
 

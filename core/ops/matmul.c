@@ -99,6 +99,7 @@ static int prepare(ea_call *c) { return room(c, c->needs_backward) ? EA_OK : EA_
 
 const ea_op ea_op_matmul = {
   .name = "matmul", .nin_least = 2, .nin_most = 2, .nout = 1, .attrs = "ta:b=0 tb:b=0",
-  .flags = EA_OP_BILINEAR, .need_in = 3, .shape = shape, .forward = forward, .backward = backward, .flops = flops,
+  .flags = EA_OP_BILINEAR, .need_in = 3,
+  .shape = shape, .forward = forward, .backward = backward, .flops = flops,
   .prepare = prepare,
 };
