@@ -145,6 +145,10 @@ lint: all
 	$(BUILD)/edgeai run tests/lint.lua
 	luacheck --quiet lua tests core/cli docs $(wildcard experiments plugins)
 
+# Reference (api/*.md), manual page and editors' definitions, all out of the comments.
+docs: all
+	@$(BUILD)/edgeai eval 'dofile("docs/reference/make.lua")("$(BUILD)/docs")'
+
 # Only lines that differ from FORMAT_SINCE: the rest was laid out by hand.
 FORMAT_SINCE ?= HEAD
 format:
@@ -163,6 +167,7 @@ gc-stress: all
 
 # ---- installation --------------------------------------------------------------------------------
 LUA_DIR := $(DESTDIR)$(PREFIX)/share/lua/5.1
+SHARE := $(DESTDIR)$(PREFIX)/share
 LUA_INSTALLED := $(filter-out edgeai/cli/%,$(LUA_SRC:lua/%=%))
 
 # What `require "edgeai"` finds: one pattern of package.path that finds this file is enough.
@@ -185,9 +190,10 @@ $(call cdef,$(2),$(1)/edgeai/cdef.lua)
 $(Q)echo "$$entry" > $(1)/edgeai.lua
 endef
 
-install: all
+install: docs
 	$(call say,to   $(DESTDIR)$(PREFIX))
-	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include $(LUA_DIR)
+	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include $(LUA_DIR) \
+	  $(SHARE)/man/man1 $(SHARE)/edgeai/library
 	$(Q)install -m 755 $(BUILD)/edgeai $(DESTDIR)$(PREFIX)/bin/edgeai
 	$(Q)install -m 755 $(BUILD)/libedgeai.so $(DESTDIR)$(PREFIX)/lib/libedgeai.so.$(VERSION)
 	$(Q)ln -sf libedgeai.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libedgeai.so.$(ABI)
@@ -198,6 +204,8 @@ install: all
 	  'includedir=$${prefix}/include' 'Name: edgeai' 'Description: Edge deep learning runtime' \
 	  'Version: $(VERSION)' 'Cflags: -I$${includedir}' 'Libs: -L$${libdir} -ledgeai' \
 	  'Libs.private: $(strip $(LIBS))' > $(DESTDIR)$(PREFIX)/lib/pkgconfig/edgeai.pc
+	$(Q)install -m 644 $(BUILD)/docs/edgeai.1 $(SHARE)/man/man1/edgeai.1
+	$(Q)install -m 644 $(BUILD)/docs/edgeai.d.lua $(SHARE)/edgeai/library/edgeai.d.lua
 	$(call install_lua,$(LUA_DIR),$(abspath $(PREFIX))/lib/libedgeai.so.$(ABI))
 
 # What `luarocks make` calls, by the rockspec: into the rock's LUADIR, LIBDIR and BINDIR.
@@ -209,13 +217,13 @@ rock: all
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/edgeai $(DESTDIR)$(PREFIX)/lib/libedgeai.* \
 	  $(DESTDIR)$(PREFIX)/lib/pkgconfig/edgeai.pc $(DESTDIR)$(PREFIX)/include/edgeai.h \
-	  $(DESTDIR)$(PREFIX)/include/edgeai_op.h
-	rm -rf $(LUA_DIR)/edgeai.lua $(LUA_DIR)/edgeai
+	  $(DESTDIR)$(PREFIX)/include/edgeai_op.h $(SHARE)/man/man1/edgeai.1
+	rm -rf $(LUA_DIR)/edgeai.lua $(LUA_DIR)/edgeai $(SHARE)/edgeai
 
 clean:
 	rm -rf $(BUILD) $(BUILD)-sanitize
 
-.PHONY: all deps nonn2s test run-tests check lint format sanitize gc-stress install rock uninstall clean FORCE
+.PHONY: all deps nonn2s test run-tests check lint docs format sanitize gc-stress install rock uninstall clean FORCE
 .DELETE_ON_ERROR:
 -include $(CORE_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_BIN:=.d)
 include tests/fuzz/Makefile.inc

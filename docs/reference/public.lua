@@ -32,8 +32,40 @@ end
 local function describe(name, short, f)
   local found = doc.of(f)
   if not found then return nil end
-  return { name = name, short = short, parameters = found.parameters, where = found.where,
-    op = found.op, text = found.text or head_for(found, short) }
+  local text = found.text or head_for(found, short)
+  if found.op and text then text = text:gsub("^[%w_]+%.c %- ", "") end -- the file's name
+  -- A layer's text begins with its options: nn.relu{}.
+  local options = not found.text and text and text:match("%f[%w_]" .. short .. "(%b{})")
+  return { name = name, short = short, parameters = options or found.parameters,
+    where = found.where, op = found.op, text = text, own = found.name }
+end
+
+-- What functions call the object they are a method of.
+local is_self = { self = true, t = true, _ = true }
+
+--- The same as a method, object:short, without its first parameter; a function of the class that
+-- is no method becomes Class.short.
+local function describe_method(object, class, short, f)
+  local found = describe(object .. ":" .. short, short, f)
+  if not found or found.own and found.own:find(":", 1, true) then return found end
+  local first, rest = found.parameters:match("^%(([%w_]*),?%s*(.*)$")
+  if found.op or is_self[first] then
+    found.parameters = "(" .. rest
+  else
+    found.name = class .. "." .. short
+  end
+  return found
+end
+
+--- Those of all functions in a table.
+local function methods_in(object, class, t)
+  local list = {}
+  for _, short in ipairs(sorted(t)) do
+    if type(t[short]) == "function" and not short:find("^__") then
+      list[#list + 1] = describe_method(object, class, short, t[short])
+    end
+  end
+  return list
 end
 
 local function add_all(list, prefix, t)
@@ -109,10 +141,10 @@ local objects = {
 
 function public.methods()
   local list = { { name = "t", title = "a tensor", head = head_of "tensor",
-    functions = add_all({}, "t:", require("edgeai.tensor").methods) } }
+    functions = methods_in("t", "t", require("edgeai.tensor").methods) } }
   for _, o in ipairs(objects) do
     local functions = methods_of(o[2], o[3], o[1])
-    if o[1] == "net" then functions = add_all({}, "net:", ea.nn.Module) end
+    if o[1] == "net" then functions = methods_in("net", "ea.nn.Module", ea.nn.Module) end
     assert(#functions > 0, o[2] .. ": no methods of " .. o[3])
     list[#list + 1] = { name = o[1], title = o[4], head = head_of(o[2]), functions = functions }
   end
