@@ -55,10 +55,10 @@ EA_API int ea_abi(void);             /* EA_ABI of the library, to hold against t
 
 /* ---- the process ----------------------------------------------------------------------------- */
 
-EA_API int ea_threads(void);         /* how many threads work is split over */
-EA_API int ea_set_threads(int n);    /* 1..64; default 1. Idle threads sleep. */
-EA_API int ea_cpu_has_bf16(void);    /* 1 where bf16 convolutions run in hardware */
-EA_API const char *ea_blas_core(void); /* the kernel set OpenBLAS chose, e.g. "Cooperlake" */
+EA_API int ea_threads(void);             /* how many threads work is split over */
+EA_API int ea_set_threads(int n);        /* 1..64; default 1. Idle threads sleep. */
+EA_API int ea_cpu_has_bf16(void);        /* 1 where bf16 convolutions run in hardware */
+EA_API const char *ea_blas_core(void);   /* the kernel set OpenBLAS chose, e.g. "Cooperlake" */
 EA_API const char *ea_conv_engine(void); /* "oneDNN 2.6.3" or "portable" */
 /* Testing: 1 makes convolutions take the portable path, 0 oneDNN where it is built in. Returns the
  * setting before. EDGEAI_CONV=portable in the environment starts with 1. */
@@ -82,9 +82,9 @@ EA_API int ea_interrupt_pending(void); /* 0, or the signal's number */
 EA_API void ea_interrupt_clear(void);
 EA_API void ea_interrupt_raise(int signum); /* as if that signal had come */
 EA_API void ea_interrupt_defer(int on);
-EA_API double ea_clock(void);          /* monotonic seconds */
+EA_API double ea_clock(void); /* monotonic seconds */
 EA_API int ea_isatty(int fd);
-EA_API int ea_terminal_width(void);    /* columns of the terminal on stderr, 80 where none */
+EA_API int ea_terminal_width(void); /* columns of the terminal on stderr, 80 where none */
 
 /* ---- tensors --------------------------------------------------------------------------------- */
 
@@ -154,20 +154,20 @@ EA_API int ea_eigh(const ea_tensor *a, ea_tensor **w, ea_tensor **v);
  * attributes. Attributes are numbers, in the order of the op's schema; missing ones take defaults.
  */
 EA_API int ea_op_count(void);
-EA_API const char *ea_op_name(int op); /* NULL where there is none: ops from outside may have gone */
-EA_API int ea_op_find(const char *name); /* -1 if there is none */
+EA_API const char *ea_op_name(int op);      /* NULL: none, or one from outside that has gone */
+EA_API int ea_op_find(const char *name);    /* -1 if there is none */
 EA_API int ea_op_inputs(int op, int *most); /* returns the fewest inputs, *most the most */
-EA_API int ea_op_outputs(int op); /* that the caller sees */
+EA_API int ea_op_outputs(int op);           /* that the caller sees */
 /* Schema, e.g. "stride:i=1 pad:i=0": name:kind=default, separated by blanks. Kinds: i integer,
  * f real, b boolean, x axis (1-based and negative-from-the-end in Lua), o index origin (Lua always
  * passes 1), t element type, L a list of integers and X a list of axes (both last). No default:
  * must be given. */
 EA_API const char *ea_op_attrs(int op);
 
-/* Ops from outside. Loads a shared library written against edgeai_op.h, checks that it was built for
- * this ABI, and adds its ops to the table as numbers *first .. *first + *count - 1. source: NULL, or
- * what it must have been built from (EA_PLUGIN_SOURCE there). The library is never unloaded: of a
- * file that has been loaded before, the first version stays. */
+/* Ops from outside. Loads a shared library written against edgeai_op.h, checks that it was built
+ * for this ABI, and adds its ops to the table as numbers *first .. *first + *count - 1. source:
+ * NULL, or what it must have been built from (EA_PLUGIN_SOURCE there). The library is never
+ * unloaded: of a file that has been loaded before, the first version stays. */
 EA_API int ea_plugin_load(const char *path, const char *source, int *first, int *count);
 /* Takes an op from outside out of the table. Graphs and gradients that hold it work on. */
 EA_API int ea_op_remove(int op);
@@ -185,16 +185,16 @@ EA_API int ea_set_grad_enabled(int on); /* returns the previous setting */
 EA_API int ea_tensor_requires_grad(const ea_tensor *t);
 EA_API int ea_tensor_set_requires_grad(ea_tensor *t, int on); /* leaves of f32/f64/bf16 only */
 EA_API int ea_tensor_is_leaf(const ea_tensor *t);
-EA_API ea_tensor *ea_tensor_grad(const ea_tensor *t); /* borrowed; NULL if there is none */
+EA_API ea_tensor *ea_tensor_grad(const ea_tensor *t);         /* borrowed; NULL if there is none */
 EA_API int ea_tensor_set_grad(ea_tensor *t, ea_tensor *grad); /* same shape, or NULL; retained */
 EA_API int ea_tensor_detach(ea_tensor *t, ea_tensor **out);   /* shares storage, no history */
 
 /* Backward from `root` (a scalar, or with `grad` of its shape), adding into the .grad of every leaf
  * that requires one. What a gradient reads must not have been changed in place since (EA_ERR_ARG).
- * The tape below root is freed. Runs to the end unless it meets a node whose
- * gradient is written outside (ea_custom): then it returns the positive id of that node; fetch its
- * output gradients, give its input gradients, and call ea_backward_resume. The run frees itself at its
- * end and on errors: *run is set on a positive return only. */
+ * The tape below root is freed. Runs to the end unless it meets a node whose gradient is written
+ * outside (ea_custom): then it returns the positive id of that node; fetch its output gradients,
+ * give its input gradients, and call ea_backward_resume. The run frees itself at its end and on
+ * errors: *run is set on a positive return only. */
 typedef struct ea_backward_run ea_backward_run;
 EA_API int ea_backward(ea_tensor *root, ea_tensor *grad, ea_backward_run **run);
 EA_API int ea_backward_resume(ea_backward_run *run);
@@ -213,8 +213,8 @@ EA_API int ea_custom(int id, int nin, ea_tensor *const *in, int nout, ea_tensor 
 EA_API int ea_custom_forgotten(void);
 
 /* ---- captured graphs --------------------------------------------------------------------------
- * begin; inputs; apply ops; end: memory is planned, batch_norm+relu fused; from then on runs make no
- * allocation. Leaves met on the way (parameters, running statistics) are used in place, wherever
+ * begin; inputs; apply ops; end: memory is planned, batch_norm+relu fused; from then on runs make
+ * no allocation. Leaves met on the way (parameters, running statistics) are used in place, wherever
  * they and their .grad are at the start of a run; which of them have a gradient is settled here. */
 typedef struct ea_graph ea_graph;
 EA_API int ea_graph_begin(ea_graph **out);
@@ -233,9 +233,9 @@ EA_API int ea_graph_backward(ea_graph *g, int accumulate);
 /* Of the node the run waits at. what: 0 input, 1 output, 2 output gradient (NULL possible), 3 input
  * gradient to fill (NULL if not wanted). */
 EA_API int ea_graph_custom_tensor(ea_graph *g, int what, int i, ea_tensor **borrowed);
-EA_API void ea_graph_cancel(ea_graph *g); /* gives up a run that waits; run forward again */
-EA_API int64_t ea_graph_bytes(const ea_graph *g);  /* planned: activations and gradients */
-EA_API int64_t ea_graph_peak(const ea_graph *g);   /* all: with leaves, their gradients, scratch */
+EA_API void ea_graph_cancel(ea_graph *g);         /* gives up a run that waits; run forward again */
+EA_API int64_t ea_graph_bytes(const ea_graph *g); /* planned: activations and gradients */
+EA_API int64_t ea_graph_peak(const ea_graph *g);  /* all: with leaves, their gradients, scratch */
 /* Of convolutions and products, 2 per multiply-add; backward: of the gradients that are wanted. */
 EA_API double ea_graph_flops(const ea_graph *g, int backward);
 EA_API int ea_graph_nodes(const ea_graph *g);
@@ -245,7 +245,7 @@ EA_API ea_tensor *ea_graph_node_output(const ea_graph *g, int node);
 EA_API double ea_graph_node_flops(const ea_graph *g, int node, int backward);
 /* The least that the node must move: what it reads and what it writes, once each. */
 EA_API double ea_graph_node_bytes(const ea_graph *g, int node, int backward);
-/* Seconds spent so far in the node, forward (0) or backward (1), since profiling was switched on. */
+/* Seconds spent so far in the node, forward (0) or backward (1), since profiling began. */
 EA_API int ea_graph_profile(ea_graph *g, int on);
 EA_API double ea_graph_node_seconds(const ea_graph *g, int node, int backward);
 EA_API int ea_graph_node_fused(const ea_graph *g, int node); /* 1: done by the node before it */
@@ -275,7 +275,7 @@ EA_API int ea_archive_add(ea_archive *a, const char *name, ea_tensor *t); /* ret
 EA_API int ea_archive_set_meta(ea_archive *a, const char *key, const char *value);
 EA_API int ea_archive_count(const ea_archive *a);
 EA_API const char *ea_archive_name(const ea_archive *a, int i);
-EA_API ea_tensor *ea_archive_tensor(const ea_archive *a, int i); /* borrowed */
+EA_API ea_tensor *ea_archive_tensor(const ea_archive *a, int i);   /* borrowed */
 EA_API int ea_archive_find(const ea_archive *a, const char *name); /* position; -1: not there */
 EA_API const char *ea_archive_meta(const ea_archive *a, const char *key); /* NULL: not there */
 EA_API int ea_archive_meta_count(const ea_archive *a);
@@ -364,11 +364,11 @@ EA_API int ea_jpeg_load(const char *path, int channels, ea_tensor **out);
  * caller works on batch k. Image i of epoch e is drawn from (seed, e, i) alone. */
 typedef struct ea_loader ea_loader;
 typedef struct ea_augment {
-  int crop_pad;      /* random crop after padding by this many pixels; 0: none */
-  int reflect;       /* pad by reflection instead of zeros (0 = the mean colour) */
-  int flip;          /* 1: mirror half of the images; 2: alternating flip over epochs */
-  int cutout;        /* side of a square set to the mean colour; 0: none */
-  int translate;     /* shift by up to this many pixels both ways, zeros outside; 0: none */
+  int crop_pad;  /* random crop after padding by this many pixels; 0: none */
+  int reflect;   /* pad by reflection instead of zeros (0 = the mean colour) */
+  int flip;      /* 1: mirror half of the images; 2: alternating flip over epochs */
+  int cutout;    /* side of a square set to the mean colour; 0: none */
+  int translate; /* shift by up to this many pixels both ways, zeros outside; 0: none */
 } ea_augment;
 /* images u8 {n,h,w,c}, labels i32 {n} (base 0), index i32 {m} (base 0): which images, or NULL: all.
  * mean, std: c numbers, in units of [0,1]. shuffle: a new order each epoch. drop_last: leave out an
@@ -381,12 +381,13 @@ EA_API void ea_loader_free(ea_loader *l);
 EA_API int64_t ea_loader_batches(const ea_loader *l);
 /* Starts (or goes to) a batch of an epoch, both from 0. */
 EA_API int ea_loader_seek(ea_loader *l, uint64_t epoch, int64_t batch);
-/* Next batch into x (f32 or bf16 {batch,h,w,c}), y (i32 {batch}, labels + base) and id (i32 {batch},
- * positions in `images` + base; may be NULL). Returns 1 at the end of the epoch (nothing written). */
+/* Next batch into x (f32 or bf16 {batch,h,w,c}), y (i32 {batch}, labels + base) and id (i32
+ * {batch}, positions in `images` + base; may be NULL). Returns 1 at the end of the epoch (nothing
+ * written). */
 EA_API int ea_loader_next(ea_loader *l, ea_tensor *x, ea_tensor *y, ea_tensor *id, int base,
                           int *valid);
 
-/* ---- graphs of filters: communities (igraph) ------------------------------------------------------
+/* ---- graphs of filters: communities (igraph) --------------------------------------------------
  * w: symmetric {n,n}, f32 or f64, non-negative, finite; the diagonal (self-loops) is ignored.
  * membership: i32 {n}, 0.., communities numbered by descending size, ties by smallest member.
  * Standard resolution: Q = sum_ij (w_ij - resolution * k_i k_j / 2m) [c_i = c_j] / 2m. */
@@ -394,10 +395,10 @@ typedef struct ea_partition {
   ea_tensor *membership; /* one reference, the caller's */
   double modularity;     /* at the given resolution */
   int communities;
-  uint64_t seed;         /* the seed that won */
-  double agreement;      /* mean adjusted Rand index of the other tries with the best; 1 if one */
+  uint64_t seed;    /* the seed that won */
+  double agreement; /* mean adjusted Rand index of the other tries with the best; 1 if one */
 } ea_partition;
-/* Blondel et al. 2008. Best of `tries` seeds (seed, seed+1, ...), within `deadline` seconds each. */
+/* Blondel et al. 2008. Best of `tries` seeds (seed, seed+1, ...), `deadline` seconds each. */
 EA_API int ea_louvain(const ea_tensor *w, double resolution, uint64_t seed, int tries,
                       double deadline, ea_partition *out);
 /* Traag et al. 2019; at most `iterations` rounds each. */

@@ -97,15 +97,15 @@ enum {
 
 /* ---- what a kernel asks ------------------------------------------------------------------------
  * Tensors are borrowed; ea_tensor_size, _ndim, _dtype, _count and _data of edgeai.h read them. */
-EA_API int ea_call_inputs(const ea_call *c);               /* how many */
+EA_API int ea_call_inputs(const ea_call *c); /* how many */
 EA_API ea_tensor *ea_call_in(const ea_call *c, int i);
-EA_API ea_tensor *ea_call_out(const ea_call *c, int j);    /* hidden outputs count from nout */
-EA_API ea_tensor *ea_call_gout(const ea_call *c, int j);   /* backward only; NULL possible */
-EA_API ea_tensor *ea_call_gin(const ea_call *c, int i);    /* backward only; NULL possible */
-EA_API int ea_call_attrs(const ea_call *c);                /* how many, list items included */
-EA_API double ea_call_attr(const ea_call *c, int k);       /* in the schema's order */
-EA_API int ea_call_accumulates(const ea_call *c, int i);   /* 1: add to gin[i] */
-EA_API int ea_call_needs_backward(const ea_call *c);       /* 0: hidden ones may stay empty */
+EA_API ea_tensor *ea_call_out(const ea_call *c, int j);  /* hidden outputs count from nout */
+EA_API ea_tensor *ea_call_gout(const ea_call *c, int j); /* backward only; NULL possible */
+EA_API ea_tensor *ea_call_gin(const ea_call *c, int i);  /* backward only; NULL possible */
+EA_API int ea_call_attrs(const ea_call *c);              /* how many, list items included */
+EA_API double ea_call_attr(const ea_call *c, int k);     /* in the schema's order */
+EA_API int ea_call_accumulates(const ea_call *c, int i); /* 1: add to gin[i] */
+EA_API int ea_call_needs_backward(const ea_call *c);     /* 0: hidden ones may stay empty */
 EA_API uint64_t ea_call_step(const ea_call *c);
 
 /* Declares output j. Both return EA_OK. */
@@ -151,9 +151,9 @@ typedef struct ea_plugin {
 #define EA_PLUGIN_SOURCE ""
 #endif
 /* EA_PLUGIN(&op_a, &op_b); at the end of the C file. */
-#define EA_PLUGIN(...)                                                                            \
-  static const ea_op *const ea_plugin_ops[] = {__VA_ARGS__};                                      \
-  EA_API const ea_plugin ea_plugin_entry = {EA_OP_ABI, EA_ABI, EA_PLUGIN_SOURCE,                  \
+#define EA_PLUGIN(...)                                                                           \
+  static const ea_op *const ea_plugin_ops[] = {__VA_ARGS__};                                     \
+  EA_API const ea_plugin ea_plugin_entry = {EA_OP_ABI, EA_ABI, EA_PLUGIN_SOURCE,                 \
                                             (int)(sizeof ea_plugin_ops / sizeof *ea_plugin_ops), \
                                             ea_plugin_ops}
 

@@ -32,9 +32,9 @@ int ea_thread_index(void);
 /* EA_OK, or EA_ERR_INTERRUPTED (with its sentence) if an interrupt is pending and not deferred. */
 int ea_interrupt_check(void);
 
-#define EA_TRY(call)            \
-  do {                          \
-    int ea_status_ = (call);    \
+#define EA_TRY(call)                       \
+  do {                                     \
+    int ea_status_ = (call);               \
     if (ea_status_ < 0) return ea_status_; \
   } while (0)
 

@@ -90,8 +90,7 @@ int ea_writer_open(ea_writer *w, const char *path) {
   int there = stat(w->path, &st) == 0, status = EA_OK;
   if (there && S_ISDIR(st.st_mode))
     status = ea_fail(EA_ERR_IO, "cannot write %s: it is a folder; give a file's path", path);
-  else if (there && !S_ISREG(st.st_mode))
-    /* A rename would replace the device or pipe by a file. */
+  else if (there && !S_ISREG(st.st_mode)) /* A rename would replace the device or pipe by a file. */
     status = ea_fail(EA_ERR_IO, "cannot write %s: it is a device or pipe, not a file", path);
   else if (there && access(w->path, W_OK) != 0)
     status = fail_errno("write", path); /* a read-only file is meant to stay */
@@ -230,8 +229,7 @@ int ea_source_open(const char *path, ea_source *s) {
   if (fd < 0) return fail_errno("read", path);
   struct stat st;
   int status = EA_OK;
-  if (fstat(fd, &st) != 0)
-    status = fail_errno("read", path);
+  if (fstat(fd, &st) != 0) status = fail_errno("read", path);
   else if (S_ISDIR(st.st_mode))
     status = ea_fail(EA_ERR_IO, "cannot read %s: it is a folder; give a file's path", path);
   else if (!S_ISREG(st.st_mode))

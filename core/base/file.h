@@ -37,11 +37,11 @@ void ea_file_fail_at(int64_t n, int error);
  * first read, so that a reader can hold what a header claims against what is there. */
 typedef struct ea_source ea_source;
 struct ea_source {
-  const char *name; /* borrowed, for sentences */
-  int64_t bytes;    /* all of it */
-  int64_t at;       /* how much has been read */
+  const char *name;                                  /* borrowed, for sentences */
+  int64_t bytes;                                     /* all of it */
+  int64_t at;                                        /* how much has been read */
   int (*read)(ea_source *s, void *to, size_t bytes); /* exactly that many bytes */
-  void *context;    /* of `read` */
+  void *context;                                     /* of `read` */
   const unsigned char *data;
   int fd;
 };

@@ -48,8 +48,8 @@ static void *arena_alloc(arena *a, size_t bytes) {
   if (!c || c->room - c->used < bytes) {
     size_t room = EA_MAX(bytes, (size_t)CHUNK);
     if (room > BUDGET || a->total + room > BUDGET) {
-      a->status = ea_fail(EA_ERR_FORMAT, "JSON text needs more than %zu MiB when read",
-                          BUDGET >> 20);
+      a->status =
+          ea_fail(EA_ERR_FORMAT, "JSON text needs more than %zu MiB when read", BUDGET >> 20);
       return NULL;
     }
     c = ea_alloc(sizeof *c + room);
@@ -88,9 +88,9 @@ static json_t *parse(arena *a, const char *text, size_t bytes, json_error_t *err
   json_get_alloc_funcs(&old_malloc, &old_free);
   jansson_arena = a;
   json_set_alloc_funcs(jansson_malloc, jansson_free);
-  json_t *v = json_loadb(text, bytes,
-                         JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL |
-                             JSON_DECODE_INT_AS_REAL, error);
+  json_t *v = json_loadb(
+      text, bytes,
+      JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, error);
   json_set_alloc_funcs(old_malloc, old_free);
   jansson_arena = NULL;
   pthread_mutex_unlock(&jansson_lock);
@@ -162,8 +162,7 @@ int ea_json_parse(const char *text, size_t bytes, ea_json **out) {
   json_error_t error;
   json_t *v = parse(&d->memory, text ? text : "", bytes, &error);
   int status = d->memory.status;
-  if (status == EA_OK)
-    status = v ? convert(&d->memory, v, &d->root, 0) : complain(&error);
+  if (status == EA_OK) status = v ? convert(&d->memory, v, &d->root, 0) : complain(&error);
   if (status != EA_OK) {
     ea_json_free(&d->root);
     return status;

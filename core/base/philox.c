@@ -13,8 +13,8 @@ void ea_philox(uint64_t seed, uint64_t stream, uint64_t index, uint64_t counter,
   k = (k ^ (k >> 30)) * 0xbf58476d1ce4e5b9u;
   k = (k ^ (k >> 27)) * 0x94d049bb133111ebu;
   k ^= k >> 31;
-  philox4x32_ctr_t c = {{(uint32_t)counter, (uint32_t)(counter >> 32), (uint32_t)index,
-                         (uint32_t)(index >> 32)}};
+  philox4x32_ctr_t c = {
+      {(uint32_t)counter, (uint32_t)(counter >> 32), (uint32_t)index, (uint32_t)(index >> 32)}};
   philox4x32_key_t key = {{(uint32_t)k, (uint32_t)(k >> 32)}};
   philox4x32_ctr_t r = philox4x32(c, key);
   for (int i = 0; i < 4; i++) out[i] = r.v[i];

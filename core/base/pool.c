@@ -14,11 +14,11 @@ static struct {
   pthread_mutex_t lock;
   pthread_cond_t work, done;
   pthread_t thread[MOST_THREADS];
-  int threads;       /* wanted, with the caller; workers = started */
+  int threads; /* wanted, with the caller; workers = started */
   int started;
-  int busy;          /* workers still inside the current job */
-  uint64_t job;      /* number of the current job */
-  uint64_t born;     /* the job before the one that the newest workers were started for */
+  int busy;      /* workers still inside the current job */
+  uint64_t job;  /* number of the current job */
+  uint64_t born; /* the job before the one that the newest workers were started for */
   int stop;
   ea_shard_fn fn;
   void *arg;

@@ -44,8 +44,10 @@ void ea_text_format(ea_text *t, const char *format, ...) {
 /* Bytes of the UTF-8 character at p; 0 if there is none. */
 static int utf8_length(const unsigned char *p) {
   if (p[0] < 0x80) return 1;
-  int n = p[0] >= 0xC2 && p[0] < 0xE0 ? 2 : p[0] >= 0xE0 && p[0] < 0xF0 ? 3
-          : p[0] >= 0xF0 && p[0] < 0xF5 ? 4 : 0;
+  int n = p[0] >= 0xC2 && p[0] < 0xE0   ? 2
+          : p[0] >= 0xE0 && p[0] < 0xF0 ? 3
+          : p[0] >= 0xF0 && p[0] < 0xF5 ? 4
+                                        : 0;
   for (int i = 1; i < n; i++)
     if ((p[i] & 0xC0) != 0x80) return 0;
   if (p[0] == 0xE0 && p[1] < 0xA0) return 0; /* overlong */
@@ -68,8 +70,8 @@ int ea_is_utf8(const char *string) {
 void ea_text_json(ea_text *t, const char *string) {
   if (t->status != EA_OK) return;
   if (!ea_is_utf8(string)) {
-    t->status = ea_fail(EA_ERR_ARG, "%s is not UTF-8 text and cannot be stored as JSON",
-                        ea_quote(string));
+    t->status =
+        ea_fail(EA_ERR_ARG, "%s is not UTF-8 text and cannot be stored as JSON", ea_quote(string));
     return;
   }
   ea_text_add(t, "\"", 1);

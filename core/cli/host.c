@@ -24,21 +24,18 @@
 static lua_State *main_state;
 static struct sigaction core_action[2];
 
-static void on_hook(lua_State *L, lua_Debug *where)
-{
+static void on_hook(lua_State *L, lua_Debug *where) {
   (void)where;
   lua_sethook(L, NULL, 0, 0);
   if (ea_interrupt_check() < 0) luaL_error(L, "%s", ea_error());
 }
 
-static void on_signal(int number)
-{
+static void on_signal(int number) {
   core_action[number == SIGTERM].sa_handler(number);
   lua_sethook(main_state, on_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
 }
 
-static int catch_signals(lua_State *L)
-{
+static int catch_signals(lua_State *L) {
   static const int numbers[2] = {SIGINT, SIGTERM};
   if (main_state) return 0;
   main_state = L;
@@ -51,8 +48,7 @@ static int catch_signals(lua_State *L)
   return 0;
 }
 
-static int interrupted(lua_State *L)
-{
+static int interrupted(lua_State *L) {
   lua_pushinteger(L, ea_interrupt_pending());
   return 1;
 }
@@ -62,16 +58,14 @@ static int interrupted(lua_State *L)
 static char *finished_line;
 static int line_is_finished;
 
-static void on_line(char *line)
-{
+static void on_line(char *line) {
   finished_line = line;
   line_is_finished = 1;
   rl_callback_handler_remove(); /* puts the terminal back */
 }
 
 /* readline(prompt): a line without its end; nil at the end of the input; false after a signal. */
-static int read_line(lua_State *L)
-{
+static int read_line(lua_State *L) {
   const char *prompt = luaL_checkstring(L, 1);
   line_is_finished = 0;
   rl_catch_signals = 0;
@@ -100,38 +94,37 @@ static int read_line(lua_State *L)
   return 1;
 }
 
-static int history_load(lua_State *L)
-{
+static int history_load(lua_State *L) {
   using_history();
   lua_pushboolean(L, read_history(luaL_checkstring(L, 1)) == 0);
   return 1;
 }
 
-static int history_add(lua_State *L)
-{
+static int history_add(lua_State *L) {
   add_history(luaL_checkstring(L, 1));
   return 0;
 }
 
-static int history_save(lua_State *L)
-{
+static int history_save(lua_State *L) {
   stifle_history(10000);
   lua_pushboolean(L, write_history(luaL_checkstring(L, 1)) == 0);
   return 1;
 }
 
-static int open_module(lua_State *L)
-{
+static int open_module(lua_State *L) {
   static const luaL_Reg functions[] = {{"catch_signals", catch_signals},
-    {"interrupted", interrupted}, {"readline", read_line}, {"history_load", history_load},
-    {"history_add", history_add}, {"history_save", history_save}, {NULL, NULL}};
+                                       {"interrupted", interrupted},
+                                       {"readline", read_line},
+                                       {"history_load", history_load},
+                                       {"history_add", history_add},
+                                       {"history_save", history_save},
+                                       {NULL, NULL}};
   lua_newtable(L);
   luaL_register(L, NULL, functions);
   return 1;
 }
 
-void ea_preload(lua_State *L, const char *name, lua_CFunction open)
-{
+void ea_preload(lua_State *L, const char *name, lua_CFunction open) {
   lua_getglobal(L, "package");
   lua_getfield(L, -1, "preload");
   lua_pushcfunction(L, open);

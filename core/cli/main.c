@@ -20,8 +20,7 @@
 #include "embedded.h"
 #include "host.h"
 
-static const ea_embedded_file *find_embedded(const char *path)
-{
+static const ea_embedded_file *find_embedded(const char *path) {
   size_t low = 0, high = ea_embedded_count;
   while (low < high) {
     size_t middle = low + (high - low) / 2;
@@ -34,8 +33,7 @@ static const ea_embedded_file *find_embedded(const char *path)
 }
 
 /* Pushes what is in a file and returns 1; 0 if it cannot be opened. */
-static int read_all(lua_State *L, const char *name)
-{
+static int read_all(lua_State *L, const char *name) {
   FILE *file = fopen(name, "rb");
   if (!file) return 0;
   luaL_Buffer buffer;
@@ -52,8 +50,7 @@ static int read_all(lua_State *L, const char *name)
 }
 
 /* Pushes the text of `path` ("edgeai/x.lua") and returns 1; 0 if there is no such file. */
-static int push_text(lua_State *L, const char *path)
-{
+static int push_text(lua_State *L, const char *path) {
   const char *folder = getenv("EDGEAI_LUA");
   if (folder && *folder && read_all(L, lua_pushfstring(L, "%s/%s", folder, path))) return 1;
   const ea_embedded_file *file = find_embedded(path); /* generated files are only ever embedded */
@@ -64,8 +61,7 @@ static int push_text(lua_State *L, const char *path)
 
 /* Pushes the chunk of `path` and returns 1; 0 if there is no such file. A broken file is an error
  * that names it. */
-static int load_path(lua_State *L, const char *path)
-{
+static int load_path(lua_State *L, const char *path) {
   size_t bytes;
   if (!push_text(L, path)) return 0;
   const char *text = lua_tolstring(L, -1, &bytes);
@@ -74,21 +70,18 @@ static int load_path(lua_State *L, const char *path)
 }
 
 /* The module edgeai.embedded: a function from "edgeai/x.lua" to its text, nil if there is none. */
-static int embedded_text(lua_State *L)
-{
+static int embedded_text(lua_State *L) {
   if (!push_text(L, luaL_checkstring(L, 1))) lua_pushnil(L);
   return 1;
 }
 
-static int open_embedded(lua_State *L)
-{
+static int open_embedded(lua_State *L) {
   lua_pushcfunction(L, embedded_text);
   return 1;
 }
 
 /* package.loaders entry: "edgeai.x.y" -> edgeai/x/y.lua or edgeai/x/y/init.lua. */
-static int searcher(lua_State *L)
-{
+static int searcher(lua_State *L) {
   const char *module = luaL_checkstring(L, 1);
   if (strncmp(module, "edgeai", 6) != 0 || (module[6] != '.' && module[6] != '\0')) return 0;
   const char *path = luaL_gsub(L, module, ".", "/");
@@ -98,8 +91,7 @@ static int searcher(lua_State *L)
   return 1;
 }
 
-static void install_searcher(lua_State *L)
-{
+static void install_searcher(lua_State *L) {
   lua_getglobal(L, "package");
   lua_getfield(L, -1, "loaders");
   for (int i = (int)lua_objlen(L, -1); i >= 2; i--) { /* second: behind package.preload */
@@ -111,8 +103,7 @@ static void install_searcher(lua_State *L)
   lua_pop(L, 2);
 }
 
-static int run(lua_State *L)
-{
+static int run(lua_State *L) {
   char **argv = lua_touserdata(L, 1);
   lua_settop(L, 0);
   luaL_openlibs(L);
@@ -133,8 +124,7 @@ static int run(lua_State *L)
 
 /* Libraries' own endings are skipped: OpenBLAS's waits for its threads, and those, where memory is
  * short, for memory, for ever. Handlers run last in, first out: the libraries' come behind. */
-static void leave(int code, void *unused)
-{
+static void leave(int code, void *unused) {
   (void)unused;
   int bad = fflush(stdout) != 0 || ferror(stdout);
   if (bad && code == 0) {
@@ -145,8 +135,7 @@ static void leave(int code, void *unused)
   _exit(code);
 }
 
-int main(int argc, char **argv)
-{
+int main(int argc, char **argv) {
   (void)argc;
   on_exit(leave, NULL);
   lua_State *L = luaL_newstate();

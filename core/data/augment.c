@@ -58,8 +58,10 @@ static int check_augment(const ea_augment *a, int height, int width) {
     return ea_fail(EA_ERR_ARG, "augment: cutout must be 0..%d for images of %dx%d, got %d",
                    EA_MAX(height, width), height, width, a->cutout);
   if (a->flip < 0 || a->flip > 2)
-    return ea_fail(EA_ERR_ARG, "augment: flip must be 0 (none), 1 (random) or 2 (alternating), "
-                   "got %d", a->flip);
+    return ea_fail(EA_ERR_ARG,
+                   "augment: flip must be 0 (none), 1 (random) or 2 (alternating), "
+                   "got %d",
+                   a->flip);
   if (a->reflect < 0 || a->reflect > 1)
     return ea_fail(EA_ERR_ARG, "augment: reflect must be 0 or 1, got %d", a->reflect);
   return EA_OK;
@@ -75,8 +77,10 @@ int ea_painter_init(ea_painter *p, int height, int width, int channels, const do
   }
   for (int k = 0; k < channels; k++)
     if (!isfinite(mean[k]) || !isfinite(std[k]) || std[k] <= 0)
-      return ea_fail(EA_ERR_ARG, "loader: channel %d needs a finite mean and a std > 0, got %g and "
-                     "%g", k, mean[k], std[k]);
+      return ea_fail(EA_ERR_ARG,
+                     "loader: channel %d needs a finite mean and a std > 0, got %g and "
+                     "%g",
+                     k, mean[k], std[k]);
   size_t entries = (size_t)channels * 256;
   p->table_f32 = ea_alloc(entries * sizeof *p->table_f32);
   p->table_bf16 = p->table_f32 ? ea_alloc(entries * sizeof *p->table_bf16) : NULL;
@@ -122,8 +126,7 @@ static void map_columns(ea_painter *p, const ea_pose *pose, int *from, int *to) 
   *from = w, *to = w;
   for (int x = 0; x < w; x++) {
     int unflipped = pose->flip ? w - 1 - x : x;
-    p->column[x] =
-        source_of(unflipped, w, pose->shift_x, pose->crop_x, p->augment.reflect, &plain);
+    p->column[x] = source_of(unflipped, w, pose->shift_x, pose->crop_x, p->augment.reflect, &plain);
     if (plain && *from == w) *from = x;
     if (!plain && *from < w && *to == w) *to = x;
   }
@@ -131,55 +134,55 @@ static void map_columns(ea_painter *p, const ea_pose *pose, int *from, int *to) 
 
 /* One painter for each element type. The run of plain columns is a straight copy through the
  * tables, forwards or backwards; c == 3 and c == 1 keep the tables' addresses in registers. */
-#define DEFINE_PAINT(NAME, TYPE, TABLE)                                                            \
-  static void NAME##_pixel(const TYPE *table, int c, const uint8_t *in, TYPE *out) {               \
-    for (int k = 0; k < c; k++) out[k] = table[k * 256 + in[k]];                                   \
-  }                                                                                                \
-  static void NAME##_run(const TYPE *restrict table, int c, const uint8_t *restrict in, int step,  \
-                         int n, TYPE *restrict out) {                                              \
-    if (c == 3) {                                                                                  \
-      const TYPE *green = table + 256, *blue = table + 512;                                        \
-      for (int x = 0; x < n; x++, in += 3 * step, out += 3) {                                      \
-        out[0] = table[in[0]];                                                                     \
-        out[1] = green[in[1]];                                                                     \
-        out[2] = blue[in[2]];                                                                      \
-      }                                                                                            \
-    } else if (c == 1) {                                                                           \
-      for (int x = 0; x < n; x++, in += step) out[x] = table[*in];                                 \
-    } else {                                                                                       \
-      for (int x = 0; x < n; x++, in += c * step, out += c) NAME##_pixel(table, c, in, out);       \
-    }                                                                                              \
-  }                                                                                                \
-  void NAME(ea_painter *p, const ea_pose *pose, const uint8_t *image, TYPE *out) {                 \
-    int w = p->width, h = p->height, c = p->channels, from, to, plain;                             \
-    const TYPE *table = p->TABLE;                                                                  \
-    map_columns(p, pose, &from, &to);                                                              \
-    for (int y = 0; y < h; y++) {                                                                  \
-      TYPE *line = out + (int64_t)y * w * c;                                                       \
-      int row = source_of(y, h, pose->shift_y, pose->crop_y, p->augment.reflect, &plain);          \
-      if (row < 0) {                                                                               \
-        memset(line, 0, (size_t)w * c * sizeof *line);                                             \
-        continue;                                                                                  \
-      }                                                                                            \
-      const uint8_t *in = image + (int64_t)row * w * c;                                            \
-      for (int x = 0; x < w; x++) {                                                                \
-        if (x == from && from < to) {                                                              \
-          NAME##_run(table, c, in + (int64_t)p->column[from] * c, pose->flip ? -1 : 1, to - from,  \
-                     line + (int64_t)from * c);                                                    \
-          x = to - 1;                                                                              \
-        } else if (p->column[x] < 0) {                                                             \
-          memset(line + (int64_t)x * c, 0, (size_t)c * sizeof *line);                              \
-        } else {                                                                                   \
-          NAME##_pixel(table, c, in + (int64_t)p->column[x] * c, line + (int64_t)x * c);           \
-        }                                                                                          \
-      }                                                                                            \
-    }                                                                                              \
-    if (p->augment.cutout) {                                                                       \
-      int side = p->augment.cutout, left = EA_MAX(pose->cut_x, 0);                                 \
-      int right = EA_MIN(pose->cut_x + side, w), bottom = EA_MIN(pose->cut_y + side, h);           \
-      for (int y = EA_MAX(pose->cut_y, 0); y < bottom; y++)                                        \
-        memset(out + ((int64_t)y * w + left) * c, 0, (size_t)(right - left) * c * sizeof *out);    \
-    }                                                                                              \
+#define DEFINE_PAINT(NAME, TYPE, TABLE)                                                           \
+  static void NAME##_pixel(const TYPE *table, int c, const uint8_t *in, TYPE *out) {              \
+    for (int k = 0; k < c; k++) out[k] = table[k * 256 + in[k]];                                  \
+  }                                                                                               \
+  static void NAME##_run(const TYPE *restrict table, int c, const uint8_t *restrict in, int step, \
+                         int n, TYPE *restrict out) {                                             \
+    if (c == 3) {                                                                                 \
+      const TYPE *green = table + 256, *blue = table + 512;                                       \
+      for (int x = 0; x < n; x++, in += 3 * step, out += 3) {                                     \
+        out[0] = table[in[0]];                                                                    \
+        out[1] = green[in[1]];                                                                    \
+        out[2] = blue[in[2]];                                                                     \
+      }                                                                                           \
+    } else if (c == 1) {                                                                          \
+      for (int x = 0; x < n; x++, in += step) out[x] = table[*in];                                \
+    } else {                                                                                      \
+      for (int x = 0; x < n; x++, in += c * step, out += c) NAME##_pixel(table, c, in, out);      \
+    }                                                                                             \
+  }                                                                                               \
+  void NAME(ea_painter *p, const ea_pose *pose, const uint8_t *image, TYPE *out) {                \
+    int w = p->width, h = p->height, c = p->channels, from, to, plain;                            \
+    const TYPE *table = p->TABLE;                                                                 \
+    map_columns(p, pose, &from, &to);                                                             \
+    for (int y = 0; y < h; y++) {                                                                 \
+      TYPE *line = out + (int64_t)y * w * c;                                                      \
+      int row = source_of(y, h, pose->shift_y, pose->crop_y, p->augment.reflect, &plain);         \
+      if (row < 0) {                                                                              \
+        memset(line, 0, (size_t)w *c * sizeof *line);                                             \
+        continue;                                                                                 \
+      }                                                                                           \
+      const uint8_t *in = image + (int64_t)row * w * c;                                           \
+      for (int x = 0; x < w; x++) {                                                               \
+        if (x == from && from < to) {                                                             \
+          NAME##_run(table, c, in + (int64_t)p->column[from] * c, pose->flip ? -1 : 1, to - from, \
+                     line + (int64_t)from * c);                                                   \
+          x = to - 1;                                                                             \
+        } else if (p->column[x] < 0) {                                                            \
+          memset(line + (int64_t)x * c, 0, (size_t)c * sizeof *line);                             \
+        } else {                                                                                  \
+          NAME##_pixel(table, c, in + (int64_t)p->column[x] * c, line + (int64_t)x * c);          \
+        }                                                                                         \
+      }                                                                                           \
+    }                                                                                             \
+    if (p->augment.cutout) {                                                                      \
+      int side = p->augment.cutout, left = EA_MAX(pose->cut_x, 0);                                \
+      int right = EA_MIN(pose->cut_x + side, w), bottom = EA_MIN(pose->cut_y + side, h);          \
+      for (int y = EA_MAX(pose->cut_y, 0); y < bottom; y++)                                       \
+        memset(out + ((int64_t)y * w + left) * c, 0, (size_t)(right - left) * c * sizeof *out);   \
+    }                                                                                             \
   }
 
 DEFINE_PAINT(ea_paint_f32, float, table_f32)

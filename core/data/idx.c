@@ -106,8 +106,11 @@ static int read_packed(ea_source *s, ea_tensor **out) {
     ea_free(g);
     return EA_ERR_MEMORY;
   }
-  ea_source inner = {.name = s->name, .bytes = most_unpacked(s->bytes), .read = read_gunzip,
-                     .context = g, .fd = -1};
+  ea_source inner = {.name = s->name,
+                     .bytes = most_unpacked(s->bytes),
+                     .read = read_gunzip,
+                     .context = g,
+                     .fd = -1};
   ea_tensor *t = NULL;
   int status = read_idx(&inner, s->bytes, 0, &t);
   char more;
@@ -139,11 +142,10 @@ static int read_peeked(ea_source *s, void *to, size_t bytes) {
 
 int ea_idx_parse(ea_source *s, ea_tensor **out) {
   peeked p = {.source = s};
-  if (s->bytes < 5)
-    return not_idx(s, "it is too short");
+  if (s->bytes < 5) return not_idx(s, "it is too short");
   EA_TRY(ea_source_read(s, p.first, 2));
-  ea_source all = {.name = s->name, .bytes = s->bytes, .read = read_peeked, .context = &p,
-                   .fd = -1};
+  ea_source all = {
+      .name = s->name, .bytes = s->bytes, .read = read_peeked, .context = &p, .fd = -1};
   if (p.first[0] == 0x1f && p.first[1] == 0x8b) return read_packed(&all, out);
   return read_idx(&all, s->bytes, 1, out);
 }

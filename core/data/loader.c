@@ -39,10 +39,10 @@ struct ea_loader {
   pthread_mutex_t lock; /* guards all below */
   pthread_cond_t changed;
   int running, stop;
-  int dtype;           /* what the caller takes; -1 before the first batch is asked for */
+  int dtype; /* what the caller takes; -1 before the first batch is asked for */
   uint64_t generation;
   uint64_t epoch;
-  int64_t make, take;  /* next batch to make, next batch to hand out */
+  int64_t make, take; /* next batch to make, next batch to hand out */
   slot slots[2];
 };
 
@@ -81,8 +81,7 @@ static void make_batch(ea_loader *l, slot *s, uint64_t epoch, int64_t number, in
     ea_pose_draw(&p->augment, l->seed, epoch, image, p->height, p->width, &pose);
     if (dtype == EA_F32)
       ea_paint_f32(p, &pose, images + image * pixels, (float *)s->x + i * pixels);
-    else
-      ea_paint_bf16(p, &pose, images + image * pixels, (uint16_t *)s->x + i * pixels);
+    else ea_paint_bf16(p, &pose, images + image * pixels, (uint16_t *)s->x + i * pixels);
     s->label[i] = labels[image];
     s->image[i] = image;
   }
@@ -122,8 +121,7 @@ static int start_thread(ea_loader *l) {
   pthread_sigmask(SIG_SETMASK, &all, &before);
   int error = pthread_create(&l->thread, NULL, loader_main, l);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
-  if (error)
-    return ea_fail(EA_ERR_MEMORY, "loader: cannot start its thread: %s", strerror(error));
+  if (error) return ea_fail(EA_ERR_MEMORY, "loader: cannot start its thread: %s", strerror(error));
   l->running = 1;
   return EA_OK;
 }
@@ -147,8 +145,10 @@ static int check_tensors(const ea_tensor *images, const ea_tensor *labels, const
     return ea_fail(EA_ERR_ARG, "loader: images, labels and index must be contiguous; clone them");
   for (int d = 0; d < 4; d++)
     if (images->size[d] < 1 || images->size[d] > (d == 0 ? INT32_MAX : 1 << 16))
-      return ea_fail(EA_ERR_SHAPE, "loader: images of %s: need at least one image, and sides and "
-                     "channels of 1..65536", ea_shape_text(images));
+      return ea_fail(EA_ERR_SHAPE,
+                     "loader: images of %s: need at least one image, and sides and "
+                     "channels of 1..65536",
+                     ea_shape_text(images));
   return EA_OK;
 }
 
@@ -160,8 +160,10 @@ static int fill_choice(ea_loader *l, const ea_tensor *index, int64_t images) {
   for (int64_t i = 0; i < l->count; i++) {
     int32_t at = index ? ea_i32(index)[i] : (int32_t)i;
     if (at < 0 || at >= images)
-      return ea_fail(EA_ERR_ARG, "loader: index[%lld] is %d, but there are %lld images (positions "
-                     "0..%lld)", (long long)i, at, (long long)images, (long long)images - 1);
+      return ea_fail(EA_ERR_ARG,
+                     "loader: index[%lld] is %d, but there are %lld images (positions "
+                     "0..%lld)",
+                     (long long)i, at, (long long)images, (long long)images - 1);
     l->choice[i] = at;
   }
   return EA_OK;
@@ -190,8 +192,8 @@ static int build(ea_loader *l, const ea_tensor *index, const double *mean, const
   if (l->batches < 1)
     return ea_fail(EA_ERR_ARG, "loader: %lld images make no batch of %d%s", (long long)l->count,
                    l->batch, l->count ? "; use a smaller batch or drop_last = 0" : "");
-  EA_TRY(ea_painter_init(&l->painter, (int)size[1], (int)size[2], (int)size[3], mean, std,
-                         augment));
+  EA_TRY(
+      ea_painter_init(&l->painter, (int)size[1], (int)size[2], (int)size[3], mean, std, augment));
   EA_TRY(fill_choice(l, index, size[0]));
   EA_TRY(fill_slots(l));
   return start_thread(l);
@@ -200,8 +202,7 @@ static int build(ea_loader *l, const ea_tensor *index, const double *mean, const
 int ea_loader_new(ea_tensor *images, ea_tensor *labels, ea_tensor *index, int batch,
                   const double *mean, const double *std, const ea_augment *augment, int shuffle,
                   int drop_last, uint64_t seed, ea_loader **out) {
-  if (!out || !mean || !std)
-    return ea_fail(EA_ERR_ARG, "loader: mean, std and out must be given");
+  if (!out || !mean || !std) return ea_fail(EA_ERR_ARG, "loader: mean, std and out must be given");
   EA_TRY(check_tensors(images, labels, index));
   if (batch < 1) return ea_fail(EA_ERR_ARG, "loader: batch must be at least 1, got %d", batch);
   ea_loader *l = ea_alloc_zero(sizeof *l);

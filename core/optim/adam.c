@@ -16,10 +16,10 @@ typedef struct adam {
   const float *g;
   const uint8_t *mask;
   float beta1, beta2, rest1, rest2, eps, scale; /* rest = 1 - beta, rounded once */
-  float rate;    /* lr / (1 - beta1^step) */
-  float root;    /* 1 / sqrt(1 - beta2^step) */
-  float coupled; /* wd added to the gradient */
-  float shrink;  /* lr*wd taken off the parameter */
+  float rate;                                   /* lr / (1 - beta1^step) */
+  float root;                                   /* 1 / sqrt(1 - beta2^step) */
+  float coupled;                                /* wd added to the gradient */
+  float shrink;                                 /* lr*wd taken off the parameter */
   int first;
 } adam;
 
@@ -64,13 +64,21 @@ int ea_adam(ea_tensor *p, const ea_tensor *g, ea_tensor *m, ea_tensor *v,
   if (step < 1)
     return ea_fail(EA_ERR_ARG, "adam: step counts from 1, but is %lld", (long long)step);
   ea_changed(p);
-  adam a = {.p = ea_f32(p), .m = ea_f32(m), .v = ea_f32(v), .g = ea_f32(g),
-            .mask = decay_mask ? ea_u8(decay_mask) : NULL, .beta1 = (float)beta1,
-            .beta2 = (float)beta2, .rest1 = (float)(1 - beta1), .rest2 = (float)(1 - beta2),
-            .eps = (float)eps, .scale = (float)scale,
+  adam a = {.p = ea_f32(p),
+            .m = ea_f32(m),
+            .v = ea_f32(v),
+            .g = ea_f32(g),
+            .mask = decay_mask ? ea_u8(decay_mask) : NULL,
+            .beta1 = (float)beta1,
+            .beta2 = (float)beta2,
+            .rest1 = (float)(1 - beta1),
+            .rest2 = (float)(1 - beta2),
+            .eps = (float)eps,
+            .scale = (float)scale,
             .rate = (float)(lr / (1 - pow(beta1, (double)step))),
             .root = (float)(1 / sqrt(1 - pow(beta2, (double)step))),
-            .coupled = decoupled ? 0.0f : (float)wd, .shrink = decoupled ? (float)(lr * wd) : 0.0f,
+            .coupled = decoupled ? 0.0f : (float)wd,
+            .shrink = decoupled ? (float)(lr * wd) : 0.0f,
             .first = step == 1};
   ea_parallel_range(n, EA_CHUNK, adam_range, &a);
   return EA_OK;

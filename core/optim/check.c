@@ -10,13 +10,17 @@ int ea_optim_check(const char *where, const char *what, const ea_tensor *t, int 
     return ea_fail(EA_ERR_DTYPE, "%s: %s must be %s, but is %s; convert it first", where, what,
                    ea_dtype_name(dtype), ea_dtype_name(t->dtype));
   if (!t->storage)
-    return ea_fail(EA_ERR_ARG, "%s: %s is symbolic (a graph is being captured); optimise after "
-                   "the capture", where, what);
+    return ea_fail(EA_ERR_ARG,
+                   "%s: %s is symbolic (a graph is being captured); optimise after "
+                   "the capture",
+                   where, what);
   if (!ea_tensor_contiguous(t))
     return ea_fail(EA_ERR_SHAPE, "%s: %s must be contiguous; clone it first", where, what);
   if (count >= 0 && ea_tensor_count(t) != count)
-    return ea_fail(EA_ERR_SHAPE, "%s: %s must have %lld elements like the parameters, but has "
-                   "%lld", where, what, (long long)count, (long long)ea_tensor_count(t));
+    return ea_fail(EA_ERR_SHAPE,
+                   "%s: %s must have %lld elements like the parameters, but has "
+                   "%lld",
+                   where, what, (long long)count, (long long)ea_tensor_count(t));
   return EA_OK;
 }
 

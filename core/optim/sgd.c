@@ -57,10 +57,16 @@ int ea_sgd(ea_tensor *p, const ea_tensor *g, ea_tensor *m, const ea_tensor *deca
   EA_TRY(ea_optim_check_range("sgd", "momentum", momentum, 0, 1));
   EA_TRY(ea_optim_check_range("sgd", "weight_decay", wd, 0, INFINITY));
   ea_changed(p);
-  sgd s = {.p = ea_f32(p), .m = momentum != 0 ? ea_f32(m) : NULL, .g = ea_f32(g),
-           .mask = decay_mask ? ea_u8(decay_mask) : NULL, .lr = (float)lr,
-           .momentum = (float)momentum, .wd = (float)wd, .scale = (float)scale,
-           .nesterov = nesterov, .first = first};
+  sgd s = {.p = ea_f32(p),
+           .m = momentum != 0 ? ea_f32(m) : NULL,
+           .g = ea_f32(g),
+           .mask = decay_mask ? ea_u8(decay_mask) : NULL,
+           .lr = (float)lr,
+           .momentum = (float)momentum,
+           .wd = (float)wd,
+           .scale = (float)scale,
+           .nesterov = nesterov,
+           .first = first};
   ea_parallel_range(n, EA_CHUNK, sgd_range, &s);
   return EA_OK;
 }

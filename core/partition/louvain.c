@@ -31,11 +31,11 @@ enum {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static struct watch {
-  double until;      /* ea_clock() */
+  double until; /* ea_clock() */
   int64_t passes, most_passes;
-  int overrun;       /* stopped by passes or deadline */
-  int interrupted;   /* stopped by the user */
-  int broken;        /* igraph hit an internal failure once: its globals are not to be trusted */
+  int overrun;     /* stopped by passes or deadline */
+  int interrupted; /* stopped by the user */
+  int broken;      /* igraph hit an internal failure once: its globals are not to be trusted */
   char reason[256];
   jmp_buf fatal;
 } watch;
@@ -79,8 +79,10 @@ static int outcome(const char *who, igraph_error_t code) {
   if (code == IGRAPH_SUCCESS) return EA_OK;
   if (watch.interrupted) return EA_ERR_INTERRUPTED; /* ea_interrupt_check left its sentence */
   if (watch.overrun)
-    return ea_fail(EA_ERR_INTERRUPTED, "%s: the search did not end in time; raise the deadline or "
-                   "try another seed", who);
+    return ea_fail(EA_ERR_INTERRUPTED,
+                   "%s: the search did not end in time; raise the deadline or "
+                   "try another seed",
+                   who);
   if (code == IGRAPH_ENOMEM) return ea_fail(EA_ERR_MEMORY, "%s: igraph found no memory", who);
   return ea_fail(EA_ERR_UNSUPPORTED, "%s: igraph refused: %s", who,
                  watch.reason[0] ? watch.reason : igraph_strerror(code));
@@ -122,7 +124,7 @@ typedef struct job {
   igraph_vector_t weight, strength;
   igraph_vector_int_t membership;
   igraph_matrix_t place;
-  int have; /* how many of the above exist */
+  int have;    /* how many of the above exist */
   double unit; /* the largest weight as a whole number; 0: weights as they are */
   double total;
   double resolution;
@@ -190,9 +192,9 @@ static igraph_error_t leiden(void *arg) {
   job *j = arg;
   double last = -INFINITY, quality;
   for (igraph_integer_t r = 0; r < j->rounds; r++) {
-    igraph_error_t code = igraph_community_leiden(
-        &j->graph, &j->weight, &j->strength, j->resolution / j->total, 0.01, r > 0, 1,
-        &j->membership, NULL, &quality);
+    igraph_error_t code =
+        igraph_community_leiden(&j->graph, &j->weight, &j->strength, j->resolution / j->total, 0.01,
+                                r > 0, 1, &j->membership, NULL, &quality);
     if (code != IGRAPH_SUCCESS) return code;
     if (on_poll(NULL) != IGRAPH_SUCCESS) return IGRAPH_INTERRUPTED;
     if (!(quality > last + 1e-12)) break;
@@ -249,8 +251,10 @@ static int search(const char *who, job *j, body_fn method, uint64_t seed, int tr
     done++;
   }
   if (f->count > 0) return EA_OK;
-  return ea_fail(EA_ERR_INTERRUPTED, "%s: %d seeds in a row did not end within %g s each; raise "
-                 "the deadline or try another seed", who, MOST_OVERRUNS, deadline);
+  return ea_fail(EA_ERR_INTERRUPTED,
+                 "%s: %d seeds in a row did not end within %g s each; raise "
+                 "the deadline or try another seed",
+                 who, MOST_OVERRUNS, deadline);
 }
 
 static int report(const ea_network *net, const found *f, ea_partition *out) {

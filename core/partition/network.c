@@ -38,7 +38,8 @@ static int check_values(const char *who, const ea_tensor *w, double *largest) {
       if (!(x >= 0) || !isfinite(x))
         return ea_fail(EA_ERR_NUMERIC,
                        "%s: weights must be finite and not negative, but row %lld, column %lld "
-                       "(from 1) is %g", who, (long long)i + 1, (long long)j + 1, x);
+                       "(from 1) is %g",
+                       who, (long long)i + 1, (long long)j + 1, x);
       if (i != j && x > *largest) *largest = x;
     }
   }
@@ -52,8 +53,8 @@ static int fill(const char *who, const ea_tensor *w, double largest, ea_network 
       if (fabs(a - b) > 1e-6 * largest)
         return ea_fail(EA_ERR_ARG,
                        "%s: the weight matrix must be symmetric, but entry (%lld, %lld) (from 1) "
-                       "is %g and its mirror %g; add its transpose first", who, (long long)i + 1,
-                       (long long)j + 1, a, b);
+                       "is %g and its mirror %g; add its transpose first",
+                       who, (long long)i + 1, (long long)j + 1, a, b);
       double x = a == b ? a / largest : 0.5 * (a / largest + b / largest);
       if (!(x > 0)) continue;
       net->weight[i * net->n + j] = net->weight[j * net->n + i] = x;
@@ -102,8 +103,7 @@ double ea_network_modularity(const ea_network *net, const int32_t *label, double
   return inside / net->total - resolution * (expected / net->total) / net->total;
 }
 
-int ea_modularity(const ea_tensor *w, const ea_tensor *membership, double resolution,
-                  double *out) {
+int ea_modularity(const ea_tensor *w, const ea_tensor *membership, double resolution, double *out) {
   static const char *who = "modularity";
   ea_network net;
   if (!membership || !out) return ea_fail(EA_ERR_ARG, "%s: an argument is missing", who);
@@ -115,8 +115,10 @@ int ea_modularity(const ea_tensor *w, const ea_tensor *membership, double resolu
   double *scratch = NULL;
   if (membership->dtype != EA_I32 || membership->ndim != 1 || membership->size[0] != net.n ||
       !membership->storage) {
-    status = ea_fail(EA_ERR_SHAPE, "%s: expected a membership {%lld} i32, one number per node, "
-                     "got %s", who, (long long)net.n, ea_shape_text(membership));
+    status = ea_fail(EA_ERR_SHAPE,
+                     "%s: expected a membership {%lld} i32, one number per node, "
+                     "got %s",
+                     who, (long long)net.n, ea_shape_text(membership));
     goto done;
   }
   status = EA_ERR_MEMORY;

@@ -99,8 +99,7 @@ int ea_tensor_copy(ea_tensor *dst, const ea_tensor *src) {
   int64_t at[EA_MAX_DIM] = {0}, to = 0, from = 0;
   for (;;) {
     copy_row((char *)ea_ptr(dst) + to * dw, dst->dtype, dst->stride[last],
-             (const char *)ea_ptr(src) + from * sw, src->dtype, src->stride[last],
-             dst->size[last]);
+             (const char *)ea_ptr(src) + from * sw, src->dtype, src->stride[last], dst->size[last]);
     int d = last - 1;
     for (; d >= 0; d--) {
       to += dst->stride[d];

@@ -5,7 +5,7 @@
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are little endian, as is memory");
 
-enum { CHUNK = 1 << 14 }; /* elements converted at a time */
+enum { CHUNK = 1 << 14 };                           /* elements converted at a time */
 static const int64_t MOST_BYTES = (int64_t)1 << 44; /* ea_check_sizes has the same of elements */
 
 int ea_foreign_size(int kind) {

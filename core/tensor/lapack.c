@@ -130,10 +130,11 @@ static int check_symmetric(const ea_tensor *a) {
   for (int64_t i = 0; i < n; i++)
     for (int64_t j = 0; j < i; j++)
       if (fabs(at(a, i * n + j) - at(a, j * n + i)) > limit * most)
-        return ea_fail(EA_ERR_ARG, "eigh: the matrix is not symmetric: row %lld column %lld is %g, "
-                       "row %lld column %lld is %g (counted from 1)", (long long)(i + 1),
-                       (long long)(j + 1), at(a, i * n + j), (long long)(j + 1), (long long)(i + 1),
-                       at(a, j * n + i));
+        return ea_fail(EA_ERR_ARG,
+                       "eigh: the matrix is not symmetric: row %lld column %lld is %g, "
+                       "row %lld column %lld is %g (counted from 1)",
+                       (long long)(i + 1), (long long)(j + 1), at(a, i * n + j), (long long)(j + 1),
+                       (long long)(i + 1), at(a, j * n + i));
   return EA_OK;
 }
 

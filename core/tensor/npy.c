@@ -100,7 +100,8 @@ static int read_descr(const ea_source *s, const char *descr, header *h) {
   if (strchr(descr, 'O'))
     return ea_fail(EA_ERR_UNSUPPORTED,
                    "%s holds pickled Python objects, which could run anything and are never read; "
-                   "save plain numbers", s->name);
+                   "save plain numbers",
+                   s->name);
   return ea_fail(EA_ERR_UNSUPPORTED,
                  "%s holds elements of type %s; save float32, float64, float16, integers or bool",
                  s->name, ea_quote(descr));
@@ -222,8 +223,7 @@ int ea_npy_header(const ea_tensor *t, char **out, size_t *bytes) {
                    descr[ea_tensor_dtype(t)]);
   for (int d = 0; d < ea_tensor_ndim(t); d++)
     n += snprintf(text + n, sizeof text - (size_t)n, "%s%lld%s", d ? " " : "",
-                  (long long)ea_tensor_size(t, d),
-                  d + 1 < ea_tensor_ndim(t) || d == 0 ? "," : "");
+                  (long long)ea_tensor_size(t, d), d + 1 < ea_tensor_ndim(t) || d == 0 ? "," : "");
   n += snprintf(text + n, sizeof text - (size_t)n, "), }");
   size_t total = ((size_t)n + 1 + 10 + 63) / 64 * 64; /* the elements begin at a multiple of 64 */
   char *all = ea_alloc(total);

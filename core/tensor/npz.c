@@ -63,8 +63,8 @@ static int check_members(zip_t *z, const char *name, int64_t packed) {
 static int read_array(zip_file_t *file, const zip_stat_t *st, const char *path, ea_tensor **out) {
   char *name = ea_sprintf("%s: %s", path, ea_quote(st->name));
   if (!name) return EA_ERR_MEMORY;
-  ea_source s = {.name = name, .bytes = (int64_t)st->size, .read = read_member, .context = file,
-                 .fd = -1};
+  ea_source s = {
+      .name = name, .bytes = (int64_t)st->size, .read = read_member, .context = file, .fd = -1};
   ea_tensor *t = NULL;
   int status = ea_npy_parse(&s, &t);
   char more;

@@ -14,10 +14,8 @@ static int need_float(const ea_tensor *t, const char *what) {
 }
 
 static void put(ea_tensor *t, int64_t i, double v) {
-  if (t->dtype == EA_F32)
-    ea_f32(t)[i] = (float)v;
-  else
-    ea_f64(t)[i] = v;
+  if (t->dtype == EA_F32) ea_f32(t)[i] = (float)v;
+  else ea_f64(t)[i] = v;
 }
 
 /* (0,1) with 32 bits, never 0. */

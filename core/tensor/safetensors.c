@@ -15,10 +15,10 @@ static const uint64_t MOST_HEADER = 100000000;
 static const struct dtype {
   const char *name;
   int kind;
-} dtypes[] = {{"F32", EA_FOREIGN_F32}, {"F64", EA_FOREIGN_F64}, {"BF16", EA_FOREIGN_BF16},
-              {"I32", EA_FOREIGN_I32}, {"U8", EA_FOREIGN_U8},   {"I8", EA_FOREIGN_I8},
-              {"F16", EA_FOREIGN_F16}, {"I16", EA_FOREIGN_I16}, {"U16", EA_FOREIGN_U16},
-              {"U32", EA_FOREIGN_U32}, {"I64", EA_FOREIGN_I64}, {"U64", EA_FOREIGN_U64},
+} dtypes[] = {{"F32", EA_FOREIGN_F32},  {"F64", EA_FOREIGN_F64}, {"BF16", EA_FOREIGN_BF16},
+              {"I32", EA_FOREIGN_I32},  {"U8", EA_FOREIGN_U8},   {"I8", EA_FOREIGN_I8},
+              {"F16", EA_FOREIGN_F16},  {"I16", EA_FOREIGN_I16}, {"U16", EA_FOREIGN_U16},
+              {"U32", EA_FOREIGN_U32},  {"I64", EA_FOREIGN_I64}, {"U64", EA_FOREIGN_U64},
               {"BOOL", EA_FOREIGN_BOOL}};
 
 /* What the header says of a tensor. */
@@ -288,8 +288,10 @@ int ea_safetensors_save(const char *path, const ea_archive *a) {
   make_header(&header, a);
   int status = header.status;
   if (status == EA_OK && header.bytes > MOST_HEADER)
-    status = ea_fail(EA_ERR_ARG, "%s: names and metadata of %zu bytes are more than safetensors' "
-                     "100 MB", path, header.bytes);
+    status = ea_fail(EA_ERR_ARG,
+                     "%s: names and metadata of %zu bytes are more than safetensors' "
+                     "100 MB",
+                     path, header.bytes);
   if (status == EA_OK) status = ea_writer_open(&w, path);
   if (status == EA_OK) {
     status = put_archive(&w, &header, a);

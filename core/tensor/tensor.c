@@ -309,8 +309,7 @@ int ea_tensor_expand(ea_tensor *t, int ndim, const int64_t *size, ea_tensor **ou
   EA_TRY(need_data(t, "expand"));
   EA_TRY(ea_check_sizes(ndim, size));
   int lead = ndim - t->ndim, fits = lead >= 0;
-  for (int i = 0; fits && i < t->ndim; i++)
-    fits = t->size[i] == size[lead + i] || t->size[i] == 1;
+  for (int i = 0; fits && i < t->ndim; i++) fits = t->size[i] == size[lead + i] || t->size[i] == 1;
   if (!fits)
     return ea_fail(EA_ERR_SHAPE, "expand: a %s tensor cannot be expanded to %s", ea_shape_text(t),
                    ea_sizes_text(ndim, size));

@@ -183,9 +183,11 @@ static void to_bf16_rounds_once(void **state) {
     /* around the middle between two neighbours, by far less than f32 can tell */
     d[i] = near + ulp * (1 + (i % 3 - 1) * ldexp(1, -(int)(word[1] % 40)));
   }
+  /* clang-format off */
   double corners[] = {0, -0.0, INFINITY, -INFINITY, NAN, 3.4e38, 1e300, -1e300, 0x1p-149, 1e-300,
                       0x1.fep127, 0x1.ffp127, 0x1.fefffffffp127, 1 + 0x1p-8, 1 + 0x1p-8 + 0x1p-40,
                       1 + 0x1p-8 - 0x1p-40, 1 + 3 * 0x1p-8, 0x1p-134, 0x1p-134 + 0x1p-170};
+  /* clang-format on */
   memcpy(d, corners, sizeof corners);
   assert_int_equal(ea_tensor_copy(half, wide), EA_OK);
   for (int i = 0; i < N; i++) {
@@ -210,6 +212,7 @@ static void to_bf16_rounds_once(void **state) {
 
 static void to_integers_rounds_and_clamps(void **state) {
   (void)state;
+  /* clang-format off */
   static const struct { double from, i32, u8, i8; } row[] = {
       {0.5, 0, 0, 0}, {1.5, 2, 2, 2}, {2.5, 2, 2, 2}, {-0.5, 0, 0, 0}, {-1.5, -2, 0, -2},
       {126.5, 126, 126, 126}, {127.5, 128, 128, 127}, {128, 128, 128, 127},
@@ -217,6 +220,7 @@ static void to_integers_rounds_and_clamps(void **state) {
       {-129, -129, 0, -128}, {2147483646.5, 2147483646, 255, 127}, {3e9, 2147483647, 255, 127},
       {-3e9, -2147483648.0, 0, -128}, {1e300, 2147483647, 255, 127},
       {INFINITY, 2147483647, 255, 127}, {-INFINITY, -2147483648.0, 0, -128}, {NAN, 0, 0, 0}};
+  /* clang-format on */
   static const int to[] = {EA_I32, EA_U8, EA_I8};
   enum { N = sizeof row / sizeof *row };
   ea_tensor *from = vector(EA_F64, N);
@@ -428,6 +432,7 @@ int main(void) {
       cmocka_unit_test(rebase_keeps_values),
       cmocka_unit_test(philox_is_philox),
       cmocka_unit_test(elements_depend_on_their_place_alone),
-      cmocka_unit_test(permutations_hold_everything_once)};
+      cmocka_unit_test(permutations_hold_everything_once),
+  };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -165,9 +165,10 @@ static void json_values(void **state) {
 
 static void json_refusals(void **state) {
   (void)state;
-  static const char *const bad[] = {"", "{", "[1,]", "{\"a\":1,\"a\":2}", "nul", "01", "1 2",
-                                    "\"\xff\"", "\"\\ud800\"", "NaN", "[1e999]", "'a'", "\"a\nb\"",
-                                    "\xef\xbb\xbf{}", "{\"a\\u0000b\":1}"};
+  static const char *const bad[] = {
+      "",        "{",   "[1,]",     "{\"a\":1,\"a\":2}", "nul",
+      "01",      "1 2", "\"\xff\"", "\"\\ud800\"",       "NaN",
+      "[1e999]", "'a'", "\"a\nb\"", "\xef\xbb\xbf{}",    "{\"a\\u0000b\":1}"};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     assert_int_equal(parse(bad[i]), EA_ERR_FORMAT);
     assert_error_has("not valid JSON: line 1");
@@ -217,11 +218,11 @@ static void json_torture(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(write_then_read),        cmocka_unit_test(refuses_odd_targets),
-      cmocka_unit_test(keeps_mode_and_links),   cmocka_unit_test(survives_failing_calls),
-      cmocka_unit_test(survives_a_size_limit),  cmocka_unit_test(folders),
-      cmocka_unit_test(json_values),            cmocka_unit_test(json_refusals),
-      cmocka_unit_test(json_depth_and_size),    cmocka_unit_test(json_torture),
+      cmocka_unit_test(write_then_read),       cmocka_unit_test(refuses_odd_targets),
+      cmocka_unit_test(keeps_mode_and_links),  cmocka_unit_test(survives_failing_calls),
+      cmocka_unit_test(survives_a_size_limit), cmocka_unit_test(folders),
+      cmocka_unit_test(json_values),           cmocka_unit_test(json_refusals),
+      cmocka_unit_test(json_depth_and_size),   cmocka_unit_test(json_torture),
   };
   return cmocka_run_group_tests(tests, make_scratch, remove_scratch);
 }

@@ -13,9 +13,12 @@ static ea_archive *sample(void) {
     const char *name;
     int dtype, ndim;
     int64_t size[3];
-  } list[] = {{"bytes", EA_U8, 1, {5}},          {"w", EA_F32, 2, {2, 3}},
-              {"empty", EA_F32, 2, {0, 7}},      {"scalar", EA_F64, 0, {0}},
-              {"half", EA_BF16, 1, {3}},         {"i", EA_I32, 3, {1, 2, 2}},
+  } list[] = {{"bytes", EA_U8, 1, {5}},
+              {"w", EA_F32, 2, {2, 3}},
+              {"empty", EA_F32, 2, {0, 7}},
+              {"scalar", EA_F64, 0, {0}},
+              {"half", EA_BF16, 1, {3}},
+              {"i", EA_I32, 3, {1, 2, 2}},
               {"\"quoted\\\n\xc3\xa9", EA_I8, 1, {3}}};
   for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
     ea_tensor *t = tensor_of(list[i].dtype, list[i].ndim, list[i].size);
@@ -128,8 +131,9 @@ static int with_header(const char *header, size_t data) {
   return status;
 }
 
-#define T(name, dtype, shape, begin, end) \
-  "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":[" begin "," end "]}"
+#define T(name, dtype, shape, begin, end)                                                          \
+  "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":[" begin "," end "]" \
+  "}"
 
 static void safetensors_hostile(void **state) {
   (void)state;
@@ -176,8 +180,11 @@ static void safetensors_hostile(void **state) {
   assert_int_equal(with_header("{}", 0), EA_OK);
   assert_int_equal(with_header("{}      ", 0), EA_OK);
   assert_int_equal(with_header("{" T("a", "F32", "[]", "0", "4") "}", 4), EA_OK);
-  assert_int_equal(with_header("{" T("b", "U8", "[2]", "2", "4") "," T("e", "F32", "[0]", "2", "2")
-                               "," T("a", "U8", "[2]", "0", "2") "}", 4), EA_OK);
+  assert_int_equal(
+      with_header("{" T("b", "U8", "[2]", "2", "4") "," T("e", "F32", "[0]", "2", "2") "," T(
+                      "a", "U8", "[2]", "0", "2") "}",
+                  4),
+      EA_OK);
   static const unsigned char huge[16] = {255, 255, 255, 255, 255, 255, 255, 255, '{', '}'};
   assert_int_equal(parse_safetensors(huge, 16), EA_ERR_FORMAT);
   static const unsigned char cap[16] = {1, 0xE1, 0xF5, 5, 0, 0, 0, 0, '{', '}'}; /* 100 MB + 1 */
@@ -187,9 +194,8 @@ static void safetensors_hostile(void **state) {
 
 static void safetensors_converts(void **state) {
   (void)state;
-  static const char header[] = "{" T("h", "F16", "[4]", "16", "24") ","
-                               T("l", "I64", "[2]", "0", "16") ","
-                               T("b", "BOOL", "[2]", "24", "26") "}";
+  static const char header[] = "{" T("h", "F16", "[4]", "16", "24") "," T(
+      "l", "I64", "[2]", "0", "16") "," T("b", "BOOL", "[2]", "24", "26") "}";
   static const uint16_t half[4] = {0x3C00, 0xC200, 0x0001, 0xFC00}; /* 1, -3, 2^-24, -inf */
   int64_t whole[2] = {-7, 2147483647};
   uint64_t n = sizeof header - 1;
@@ -270,8 +276,9 @@ static void npy_orders(void **state) {
   const int32_t *p = ea_tensor_data(t);
   assert_true(p[0] == 1 && p[1] == 2 && p[2] == -3);
   ea_tensor_release(t);
-  assert_int_equal(with_dictionary("{'shape': (2, 3), 'descr': '<i4', 'fortran_order': True}",
-                                   columns, 24, &t), EA_OK);
+  assert_int_equal(
+      with_dictionary("{'shape': (2, 3), 'descr': '<i4', 'fortran_order': True}", columns, 24, &t),
+      EA_OK);
   assert_int_equal(ea_tensor_size(t, 0), 2);
   assert_int_equal(ea_tensor_size(t, 1), 3);
   assert_memory_equal(ea_tensor_data(t), rows, 24);

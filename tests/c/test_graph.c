@@ -67,13 +67,13 @@ static int build(const model *m, ea_tensor *x, ea_tensor *label, ea_tensor **los
   ea_tensor *const *w = m->leaf;
   ea_tensor *t[10] = {x};
   int n = 1, s = EA_OK;
-#define STEP(name, attrs, ...)                                                                  \
-  if (!s) {                                                                                     \
-    ea_tensor *in[] = {t[n - 1], __VA_ARGS__};                                                  \
-    double attr[] = attrs;                                                                      \
-    s = apply(name, (int)(sizeof in / sizeof *in) - (in[1] == NULL), in,                         \
-              (int)(sizeof attr / sizeof *attr), attr, &t[n]);                                  \
-    if (!s) n++;                                                                                \
+#define STEP(name, attrs, ...)                                           \
+  if (!s) {                                                              \
+    ea_tensor *in[] = {t[n - 1], __VA_ARGS__};                           \
+    double attr[] = attrs;                                               \
+    s = apply(name, (int)(sizeof in / sizeof *in) - (in[1] == NULL), in, \
+              (int)(sizeof attr / sizeof *attr), attr, &t[n]);           \
+    if (!s) n++;                                                         \
   }
 #define A(...) {__VA_ARGS__}
   STEP("conv2d", A(1, 1), w[CONV], w[CONV_BIAS])
@@ -348,11 +348,13 @@ static void captures_refuse_what_is_not_theirs(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(eager_without_memory),
-                                     cmocka_unit_test(captured_without_memory),
-                                     cmocka_unit_test(threads_do_not_change_results),
-                                     cmocka_unit_test(passes_can_be_given_up),
-                                     cmocka_unit_test(interrupted_runs_start_anew),
-                                     cmocka_unit_test(captures_refuse_what_is_not_theirs)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(eager_without_memory),
+      cmocka_unit_test(captured_without_memory),
+      cmocka_unit_test(threads_do_not_change_results),
+      cmocka_unit_test(passes_can_be_given_up),
+      cmocka_unit_test(interrupted_runs_start_anew),
+      cmocka_unit_test(captures_refuse_what_is_not_theirs),
+  };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -56,8 +56,9 @@ static void free_data(data *d) {
 
 static ea_loader *open_loader(const data *d, const ea_augment *a, int shuffle, int drop_last) {
   ea_loader *l = NULL;
-  assert_int_equal(ea_loader_new(d->images, d->labels, NULL, BATCH, MEAN, STD, a, shuffle,
-                                 drop_last, 7, &l), EA_OK);
+  assert_int_equal(
+      ea_loader_new(d->images, d->labels, NULL, BATCH, MEAN, STD, a, shuffle, drop_last, 7, &l),
+      EA_OK);
   return l;
 }
 
@@ -82,8 +83,9 @@ static double source_pixel(const data *d, const ea_augment *a, uint64_t epoch, i
     int left = (int)ea_below(second[3], WIDTH) - a->cutout / 2;
     if (y >= top && y < top + a->cutout && x >= left && x < left + a->cutout) return 0;
   }
-  int flip = a->flip == 1 ? (int)(first[2] >> 31)
-             : a->flip == 2 ? (int)((side[0] >> 31) ^ (epoch & 1)) : 0;
+  int flip = a->flip == 1   ? (int)(first[2] >> 31)
+             : a->flip == 2 ? (int)((side[0] >> 31) ^ (epoch & 1))
+                            : 0;
   if (flip) x = WIDTH - 1 - x;
   if (a->translate) {
     y -= (int)ea_below(second[0], 2 * (uint32_t)a->translate + 1) - a->translate;
@@ -139,9 +141,9 @@ static void check_against_reference(int channels, int dtype, const ea_augment *a
 static void test_augmentations(void **state) {
   (void)state;
   const ea_augment cases[] = {
-      {0, 0, 0, 0, 0}, {2, 0, 0, 0, 0}, {3, 1, 0, 0, 0}, {0, 0, 1, 0, 0}, {0, 0, 2, 0, 0},
-      {0, 0, 0, 4, 0}, {0, 0, 0, 0, 3}, {2, 0, 1, 3, 2}, {6, 1, 2, 5, 6}, {6, 0, 1, 0, 6},
-      {6, 1, 1, 9, 0},
+      {0, 0, 0, 0, 0}, {2, 0, 0, 0, 0}, {3, 1, 0, 0, 0}, {0, 0, 1, 0, 0},
+      {0, 0, 2, 0, 0}, {0, 0, 0, 4, 0}, {0, 0, 0, 0, 3}, {2, 0, 1, 3, 2},
+      {6, 1, 2, 5, 6}, {6, 0, 1, 0, 6}, {6, 1, 1, 9, 0},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
     for (int channels = 1; channels <= 4; channels++) {
@@ -279,11 +281,11 @@ static void test_element_type_may_change(void **state) {
   free_data(&d);
 }
 
-#define ASSERT_FAILS(call, code, text)              \
-  do {                                              \
-    assert_int_equal(call, code);                   \
+#define ASSERT_FAILS(call, code, text)                                   \
+  do {                                                                   \
+    assert_int_equal(call, code);                                        \
     if (!strstr(ea_error(), text)) print_error("got: %s\n", ea_error()); \
-    assert_non_null(strstr(ea_error(), text));      \
+    assert_non_null(strstr(ea_error(), text));                           \
   } while (0)
 
 static void test_errors(void **state) {

@@ -245,40 +245,45 @@ static void survives_no_memory(void **state) {
 
 static void refuses_lies(void **state) {
   (void)state;
-  static const struct { const char *text, *sentence; } lies[] = {
-    {"", "not valid JSON"},
-    {"[]", "\"version\": 1"},
-    {"{\"version\":2}", "a newer edgeai may have written it"},
-    {"{\"version\":1}", "expected a list \"inputs\""},
-    {"{\"version\":1,\"inputs\":[3]}", "there is no element type here"},
-    {"{\"version\":1,\"inputs\":[{\"dtype\":\"f31\",\"size\":[]}]}", "no element type \"f31\""},
-    {"{\"version\":1,\"inputs\":[{\"dtype\":\"f32\",\"size\":[-1]}]}", "out of place"},
-    {"{\"version\":1,\"inputs\":[{\"dtype\":\"f32\",\"size\":[1.5]}]}", "out of place"},
-    {"{\"version\":1,\"inputs\":[{\"dtype\":\"f32\",\"size\":[1,1,1,1,1,1,1,1,1]}]}", "at most 8"},
-    {"{" INPUT "\"nodes\":[]}", "expected an object \"tensors\""},
-    {"{" INPUT "\"tensors\":{\"gone\":\"f32\"}}", "the file has no tensor \"gone\""},
-    {"{" INPUT "\"tensors\":{\"bias\":\"f99\"}}", "no element type \"f99\""},
-    {"{" HEAD "\"nodes\":{}}", "expected a list \"nodes\""},
-    {"{" HEAD "\"nodes\":[]}", "expected a list \"outputs\""},
-    {"{" HEAD "\"nodes\":[],\"outputs\":[]}", "no outputs"},
-    {"{" HEAD "\"nodes\":[],\"outputs\":[1]}", "out of place"},
-    {NODE("\"op\":\"relu\""), "node 0: a node needs"},
-    {NODE("\"op\":\"nothing\",\"in\":[0]"), "there is no op \"nothing\""},
-    {NODE("\"op\":\"relu\",\"in\":[1]"), "out of place"}, /* its own output */
-    {NODE("\"op\":\"relu\",\"in\":[null]"), "out of place"},
-    {NODE("\"op\":\"relu\",\"in\":[\"weight\"]"), "does not list \"weight\""},
-    {NODE("\"op\":\"relu\",\"in\":[{}]"), "no element type"},
-    {NODE("\"op\":\"relu\",\"in\":[{\"dtype\":\"f32\",\"size\":[1099511627776],\"values\":[1]}]"),
-     "as many values"},
-    {NODE("\"op\":\"relu\",\"in\":[{\"dtype\":\"f32\",\"size\":[1],\"values\":[\"1\"]}]"),
-     "expected a number"},
-    {NODE("\"op\":\"relu\",\"in\":[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]"), "at most 16"},
-    {NODE("\"op\":\"relu\",\"in\":[0],\"attrs\":{\"low\":1}"), "relu has an unknown attribute"},
-    {NODE("\"op\":\"affine\",\"in\":[0],\"attrs\":{\"scale\":[]}"), "expected a number"},
-    {NODE("\"op\":\"cast\",\"in\":[0],\"attrs\":{\"dtype\":\"f8\"}"), "no element type \"f8\""},
-    {NODE("\"op\":\"reshape\",\"in\":[0],\"attrs\":{\"size\":3}"), "a list of attributes"},
-    {NODE("\"op\":\"reshape\",\"in\":[0],\"attrs\":{\"size\":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,"
-          "1,1,1,1,1,1,1,1,1,1]}"), "too many attributes"},
+  static const struct {
+    const char *text, *sentence;
+  } lies[] = {
+      {"", "not valid JSON"},
+      {"[]", "\"version\": 1"},
+      {"{\"version\":2}", "a newer edgeai may have written it"},
+      {"{\"version\":1}", "expected a list \"inputs\""},
+      {"{\"version\":1,\"inputs\":[3]}", "there is no element type here"},
+      {"{\"version\":1,\"inputs\":[{\"dtype\":\"f31\",\"size\":[]}]}", "no element type \"f31\""},
+      {"{\"version\":1,\"inputs\":[{\"dtype\":\"f32\",\"size\":[-1]}]}", "out of place"},
+      {"{\"version\":1,\"inputs\":[{\"dtype\":\"f32\",\"size\":[1.5]}]}", "out of place"},
+      {"{\"version\":1,\"inputs\":[{\"dtype\":\"f32\",\"size\":[1,1,1,1,1,1,1,1,1]}]}",
+       "at most 8"},
+      {"{" INPUT "\"nodes\":[]}", "expected an object \"tensors\""},
+      {"{" INPUT "\"tensors\":{\"gone\":\"f32\"}}", "the file has no tensor \"gone\""},
+      {"{" INPUT "\"tensors\":{\"bias\":\"f99\"}}", "no element type \"f99\""},
+      {"{" HEAD "\"nodes\":{}}", "expected a list \"nodes\""},
+      {"{" HEAD "\"nodes\":[]}", "expected a list \"outputs\""},
+      {"{" HEAD "\"nodes\":[],\"outputs\":[]}", "no outputs"},
+      {"{" HEAD "\"nodes\":[],\"outputs\":[1]}", "out of place"},
+      {NODE("\"op\":\"relu\""), "node 0: a node needs"},
+      {NODE("\"op\":\"nothing\",\"in\":[0]"), "there is no op \"nothing\""},
+      {NODE("\"op\":\"relu\",\"in\":[1]"), "out of place"}, /* its own output */
+      {NODE("\"op\":\"relu\",\"in\":[null]"), "out of place"},
+      {NODE("\"op\":\"relu\",\"in\":[\"weight\"]"), "does not list \"weight\""},
+      {NODE("\"op\":\"relu\",\"in\":[{}]"), "no element type"},
+      {NODE("\"op\":\"relu\",\"in\":[{\"dtype\":\"f32\",\"size\":[1099511627776],\"values\":[1]}]"),
+       "as many values"},
+      {NODE("\"op\":\"relu\",\"in\":[{\"dtype\":\"f32\",\"size\":[1],\"values\":[\"1\"]}]"),
+       "expected a number"},
+      {NODE("\"op\":\"relu\",\"in\":[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]"), "at most 16"},
+      {NODE("\"op\":\"relu\",\"in\":[0],\"attrs\":{\"low\":1}"), "relu has an unknown attribute"},
+      {NODE("\"op\":\"affine\",\"in\":[0],\"attrs\":{\"scale\":[]}"), "expected a number"},
+      {NODE("\"op\":\"cast\",\"in\":[0],\"attrs\":{\"dtype\":\"f8\"}"), "no element type \"f8\""},
+      {NODE("\"op\":\"reshape\",\"in\":[0],\"attrs\":{\"size\":3}"), "a list of attributes"},
+      {NODE(
+           "\"op\":\"reshape\",\"in\":[0],\"attrs\":{\"size\":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,"
+           "1,1,1,1,1,1,1,1,1,1]}"),
+       "too many attributes"},
   };
   network n = make_network();
   ea_archive *file = file_of(&n);
@@ -293,10 +298,10 @@ static void refuses_lies(void **state) {
   }
   /* What only running finds out is the op's sentence. */
   static const char *const wrong[] = {
-    NODE("\"op\":\"relu\",\"in\":[]"),
-    NODE("\"op\":\"reshape\",\"in\":[0],\"attrs\":{\"size\":[1e300]}"),
-    NODE("\"op\":\"expand\",\"in\":[0],\"attrs\":{\"size\":[140737488355328,2]}"),
-    NODE("\"op\":\"linear\",\"in\":[0,\"bias\"]"),
+      NODE("\"op\":\"relu\",\"in\":[]"),
+      NODE("\"op\":\"reshape\",\"in\":[0],\"attrs\":{\"size\":[1e300]}"),
+      NODE("\"op\":\"expand\",\"in\":[0],\"attrs\":{\"size\":[140737488355328,2]}"),
+      NODE("\"op\":\"linear\",\"in\":[0,\"bias\"]"),
   };
   ea_tensor *x = tensor_of(EA_F32, 2, (int64_t[]){1, 2}), *y = NULL;
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
@@ -367,13 +372,13 @@ static void describes_only_what_a_file_can_hold(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(computes_the_same),
-    cmocka_unit_test(knows_its_input),
-    cmocka_unit_test(converts_weights),
-    cmocka_unit_test(survives_no_memory),
-    cmocka_unit_test(refuses_lies),
-    cmocka_unit_test(asks_for_a_text),
-    cmocka_unit_test(describes_only_what_a_file_can_hold),
+      cmocka_unit_test(computes_the_same),
+      cmocka_unit_test(knows_its_input),
+      cmocka_unit_test(converts_weights),
+      cmocka_unit_test(survives_no_memory),
+      cmocka_unit_test(refuses_lies),
+      cmocka_unit_test(asks_for_a_text),
+      cmocka_unit_test(describes_only_what_a_file_can_hold),
   };
   return cmocka_run_group_tests(tests, make_scratch, remove_scratch);
 }

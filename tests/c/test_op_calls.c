@@ -60,9 +60,16 @@ static int weigh_backward(ea_call *c) {
   return EA_OK;
 }
 
-static const ea_op weigh = {.name = "test_weigh", .nin_least = 1, .nin_most = 1, .nout = 1,
-                            .nhidden = 1, .attrs = "gain:f=1 weights:L", .flags = EA_OP_RANDOM,
-                            .need_out = 2, .shape = weigh_shape, .forward = weigh_forward,
+static const ea_op weigh = {.name = "test_weigh",
+                            .nin_least = 1,
+                            .nin_most = 1,
+                            .nout = 1,
+                            .nhidden = 1,
+                            .attrs = "gain:f=1 weights:L",
+                            .flags = EA_OP_RANDOM,
+                            .need_out = 2,
+                            .shape = weigh_shape,
+                            .forward = weigh_forward,
                             .backward = weigh_backward};
 
 static int number;
@@ -151,9 +158,9 @@ static void refuses_in_its_own_words(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(asks_its_call),
-    cmocka_unit_test(step_of_a_graph),
-    cmocka_unit_test(refuses_in_its_own_words),
+      cmocka_unit_test(asks_its_call),
+      cmocka_unit_test(step_of_a_graph),
+      cmocka_unit_test(refuses_in_its_own_words),
   };
   return cmocka_run_group_tests(tests, add_op, NULL);
 }

@@ -69,9 +69,15 @@ static int square_backward(ea_call *c) {
   return EA_OK;
 }
 
-static const ea_op square = {.name = "test_square", .nin_least = 1, .nin_most = 3, .nout = 1,
-                             .attrs = "scale:f=1", .flags = EA_OP_ACCUMULATES, .need_in = 7,
-                             .shape = square_shape, .forward = square_forward,
+static const ea_op square = {.name = "test_square",
+                             .nin_least = 1,
+                             .nin_most = 3,
+                             .nout = 1,
+                             .attrs = "scale:f=1",
+                             .flags = EA_OP_ACCUMULATES,
+                             .need_in = 7,
+                             .shape = square_shape,
+                             .forward = square_forward,
                              .backward = square_backward};
 
 static int add_square(void) {
@@ -172,9 +178,9 @@ static void reads_and_writes_every_type(void **state) {
     double v[5];
     ea_tensor_read(t, 0, 5, v);
     assert_true(v[0] == 7 && v[4] == 7);
-    static const double want[][3] = {{2.5, -1000.25, 3e9}, {2.5, -1000.25, 3e9},
-                                     {2.5, -1000, 3003121664}, {2, -1000, 2147483647},
-                                     {2, 0, 255}, {2, -128, 127}};
+    static const double want[][3] = {
+        {2.5, -1000.25, 3e9},   {2.5, -1000.25, 3e9}, {2.5, -1000, 3003121664},
+        {2, -1000, 2147483647}, {2, 0, 255},          {2, -128, 127}};
     for (int i = 0; i < 3; i++) assert_true(v[i + 1] == want[dtype][i]);
     ea_tensor_release(t);
   }
@@ -182,16 +188,16 @@ static void reads_and_writes_every_type(void **state) {
 
 /* ---- what is refused ------------------------------------------------------------------------- */
 
-#define REFUSED(words, ...)                              \
-  do {                                                   \
-    ea_op wrong = square;                                \
-    __VA_ARGS__;                                         \
-    const ea_op *ops[] = {&square, &wrong};              \
-    int number = -7, count = ea_op_count();              \
+#define REFUSED(words, ...)                                    \
+  do {                                                         \
+    ea_op wrong = square;                                      \
+    __VA_ARGS__;                                               \
+    const ea_op *ops[] = {&square, &wrong};                    \
+    int number = -7, count = ea_op_count();                    \
     assert_int_equal(ea_ops_add(2, ops, &number), EA_ERR_ARG); \
-    assert_non_null(strstr(ea_error(), words));          \
-    assert_int_equal(number, -7);                        \
-    assert_int_equal(ea_op_count(), count);              \
+    assert_non_null(strstr(ea_error(), words));                \
+    assert_int_equal(number, -7);                              \
+    assert_int_equal(ea_op_count(), count);                    \
   } while (0)
 
 static void wrong_ops_are_refused(void **state) {
@@ -203,8 +209,8 @@ static void wrong_ops_are_refused(void **state) {
   REFUSED("a name is made of", wrong.name = "");
   REFUSED("a name is made of", wrong.name = "9a");
   REFUSED("a name is made of", wrong.name = "a b");
-  REFUSED("a name is made of", wrong.name =
-    "a123456789012345678901234567890123456789012345678901234567890123");
+  REFUSED("a name is made of",
+          wrong.name = "a123456789012345678901234567890123456789012345678901234567890123");
   REFUSED("nin_least", wrong.name = "b"; wrong.nin_least = 0);
   REFUSED("nin_least", wrong.name = "b"; wrong.nin_most = EA_MAX_IN + 1);
   REFUSED("nin_least", wrong.name = "b"; wrong.nin_least = 4);
@@ -218,9 +224,10 @@ static void wrong_ops_are_refused(void **state) {
   REFUSED("default must be a number", wrong.name = "b"; wrong.attrs = "scale:f=one");
   REFUSED("separated by blanks", wrong.name = "b"; wrong.attrs = "scale:f=1,shift:f=1");
   REFUSED("must be the last", wrong.name = "b"; wrong.attrs = "axes:X shift:f=1");
-  REFUSED("more than EA_MAX_ATTR", wrong.name = "b"; wrong.attrs =
-    "a:f b:f c:f d:f e:f f:f g:f h:f i:f j:f k:f l:f m:f n:f o:f p:f q:f r:f s:f t:f u:f v:f w:f "
-    "x:f y:f");
+  REFUSED("more than EA_MAX_ATTR", wrong.name = "b";
+          wrong.attrs = "a:f b:f c:f d:f e:f f:f g:f h:f i:f j:f k:f l:f m:f n:f o:f p:f q:f r:f "
+                        "s:f t:f u:f v:f w:f "
+                        "x:f y:f");
   REFUSED("shape and forward", wrong.name = "b"; wrong.shape = NULL);
   REFUSED("shape and forward", wrong.name = "b"; wrong.forward = NULL);
   REFUSED("a backward or EA_OP_NO_GRAD", wrong.name = "b"; wrong.backward = NULL);

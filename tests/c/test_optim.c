@@ -177,10 +177,10 @@ static void same_bytes_for_any_threads(void **state) {
   }
 }
 
-#define REFUSES(call, code, words)                 \
-  do {                                             \
-    assert_int_equal(call, code);                  \
-    assert_non_null(strstr(ea_error(), words));    \
+#define REFUSES(call, code, words)              \
+  do {                                          \
+    assert_int_equal(call, code);               \
+    assert_non_null(strstr(ea_error(), words)); \
   } while (0)
 
 static void refusals(void **state) {
@@ -219,11 +219,16 @@ static void norm_allocates_nothing(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(sgd_by_hand),         cmocka_unit_test(sgd_nesterov_and_plain),
-      cmocka_unit_test(sgd_against_scalar),  cmocka_unit_test(adam_by_hand),
-      cmocka_unit_test(adam_against_scalar), cmocka_unit_test(ema_by_hand),
-      cmocka_unit_test(norm_by_hand),        cmocka_unit_test(same_bytes_for_any_threads),
-      cmocka_unit_test(refusals),            cmocka_unit_test(norm_allocates_nothing),
+      cmocka_unit_test(sgd_by_hand),
+      cmocka_unit_test(sgd_nesterov_and_plain),
+      cmocka_unit_test(sgd_against_scalar),
+      cmocka_unit_test(adam_by_hand),
+      cmocka_unit_test(adam_against_scalar),
+      cmocka_unit_test(ema_by_hand),
+      cmocka_unit_test(norm_by_hand),
+      cmocka_unit_test(same_bytes_for_any_threads),
+      cmocka_unit_test(refusals),
+      cmocka_unit_test(norm_allocates_nothing),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -191,12 +191,14 @@ static void test_deadline(void **state) {
  * are made whole numbers first. A seed that had to be replaced would show in p.seed. */
 static void test_endless_loop(void **state) {
   (void)state;
-  static const struct { int i, j; double w; } edge[] = {
-      {0, 3, 1e-9},  {0, 5, 1e-16},  {0, 8, 1e-16},  {0, 9, 0.7},   {1, 3, 1.0 / 3},
-      {1, 8, 5e15},  {2, 3, 0.3},    {2, 4, 0.3},    {2, 5, 5e15},  {2, 6, 1.0 / 3},
-      {2, 7, 5e15},  {2, 8, 5e15},   {3, 4, 0.7},    {3, 5, 5e15},  {3, 7, 1.0 / 3},
-      {3, 8, 0.3},   {3, 9, 0.3},    {4, 6, 0.7},    {4, 7, 1e-16}, {5, 8, 0.1},
-      {5, 9, 0.7},   {6, 7, 5e15},   {6, 9, 0.2},    {7, 8, 0.1}};
+  static const struct {
+    int i, j;
+    double w;
+  } edge[] = {{0, 3, 1e-9}, {0, 5, 1e-16}, {0, 8, 1e-16}, {0, 9, 0.7},   {1, 3, 1.0 / 3},
+              {1, 8, 5e15}, {2, 3, 0.3},   {2, 4, 0.3},   {2, 5, 5e15},  {2, 6, 1.0 / 3},
+              {2, 7, 5e15}, {2, 8, 5e15},  {3, 4, 0.7},   {3, 5, 5e15},  {3, 7, 1.0 / 3},
+              {3, 8, 0.3},  {3, 9, 0.3},   {4, 6, 0.7},   {4, 7, 1e-16}, {5, 8, 0.1},
+              {5, 9, 0.7},  {6, 7, 5e15},  {6, 9, 0.2},   {7, 8, 0.1}};
   ea_tensor *w = square(EA_F64, 10);
   for (size_t e = 0; e < sizeof edge / sizeof *edge; e++)
     link_pair(w, edge[e].i, edge[e].j, edge[e].w);
@@ -323,12 +325,17 @@ static void test_no_memory(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_karate),        cmocka_unit_test(test_ring_of_cliques),
-      cmocka_unit_test(test_resolution),    cmocka_unit_test(test_isolated_and_single),
+      cmocka_unit_test(test_karate),
+      cmocka_unit_test(test_ring_of_cliques),
+      cmocka_unit_test(test_resolution),
+      cmocka_unit_test(test_isolated_and_single),
       cmocka_unit_test(test_same_seed_same_result),
-      cmocka_unit_test(test_deadline),      cmocka_unit_test(test_endless_loop),
+      cmocka_unit_test(test_deadline),
+      cmocka_unit_test(test_endless_loop),
       cmocka_unit_test(test_refusals),
-      cmocka_unit_test(test_comparison),    cmocka_unit_test(test_layout),
-      cmocka_unit_test(test_no_memory)};
+      cmocka_unit_test(test_comparison),
+      cmocka_unit_test(test_layout),
+      cmocka_unit_test(test_no_memory),
+  };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -81,8 +81,11 @@ static void png_refuses_tensors(void **state) {
   static const struct {
     int dtype, ndim;
     int64_t size[4];
-  } bad[] = {{EA_F32, 3, {2, 2, 3}}, {EA_U8, 2, {2, 2}}, {EA_U8, 3, {2, 2, 2}},
-             {EA_U8, 3, {0, 2, 3}},  {EA_U8, 4, {1, 2, 2, 3}}};
+  } bad[] = {{EA_F32, 3, {2, 2, 3}},
+             {EA_U8, 2, {2, 2}},
+             {EA_U8, 3, {2, 2, 2}},
+             {EA_U8, 3, {0, 2, 3}},
+             {EA_U8, 4, {1, 2, 2, 3}}};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     ea_tensor *t = tensor_of(bad[i].dtype, bad[i].ndim, bad[i].size);
     assert_int_equal(ea_png_save(scratch("never.png"), t), EA_ERR_SHAPE);
@@ -175,7 +178,8 @@ static int parse_idx(const void *data, size_t bytes) {
 
 static void idx_files(void **state) {
   (void)state;
-  static const char plain[] = "\0\0\x08\x03\0\0\0\2\0\0\0\1\0\0\0\3" "abcdef";
+  static const char plain[] = "\0\0\x08\x03\0\0\0\2\0\0\0\1\0\0\0\3"
+                              "abcdef";
   char command[600], *data;
   size_t bytes;
   ea_tensor *t, *u;
@@ -226,7 +230,7 @@ static void cifar_files(void **state) {
   for (int label_bytes = 1; label_bytes <= 2; label_bytes++) {
     size_t record = (size_t)label_bytes + 3072;
     memset(file, 0, sizeof file);
-    file[record + (size_t)label_bytes - 1] = 7; /* label of the second */
+    file[record + (size_t)label_bytes - 1] = 7;          /* label of the second */
     file[record + (size_t)label_bytes + 1024 + 33] = 99; /* its green at row 1, column 1 */
     assert_int_equal(ea_file_write(scratch("c.bin"), file, 2 * record), EA_OK);
     assert_int_equal(ea_cifar_load(scratch("c.bin"), label_bytes, &x, &y), EA_OK);

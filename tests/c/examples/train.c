@@ -32,11 +32,11 @@ static struct parameter {
   double fan_in; /* inputs of one output: what the first values are scaled by */
   ea_tensor *value;
 } parameters[] = {
-  {"conv1.weight", 4, {6, 1, 5, 5}, 25, NULL},   {"conv1.bias", 1, {6}, 25, NULL},
-  {"conv2.weight", 4, {16, 6, 5, 5}, 150, NULL}, {"conv2.bias", 1, {16}, 150, NULL},
-  {"fc1.weight", 2, {120, 400}, 400, NULL},      {"fc1.bias", 1, {120}, 400, NULL},
-  {"fc2.weight", 2, {84, 120}, 120, NULL},       {"fc2.bias", 1, {84}, 120, NULL},
-  {"fc3.weight", 2, {CLASSES, 84}, 84, NULL},    {"fc3.bias", 1, {CLASSES}, 84, NULL},
+    {"conv1.weight", 4, {6, 1, 5, 5}, 25, NULL},   {"conv1.bias", 1, {6}, 25, NULL},
+    {"conv2.weight", 4, {16, 6, 5, 5}, 150, NULL}, {"conv2.bias", 1, {16}, 150, NULL},
+    {"fc1.weight", 2, {120, 400}, 400, NULL},      {"fc1.bias", 1, {120}, 400, NULL},
+    {"fc2.weight", 2, {84, 120}, 120, NULL},       {"fc2.bias", 1, {84}, 120, NULL},
+    {"fc3.weight", 2, {CLASSES, 84}, 84, NULL},    {"fc3.bias", 1, {CLASSES}, 84, NULL},
 };
 enum { CONV1, CONV1_B, CONV2, CONV2_B, FC1, FC1_B, FC2, FC2_B, FC3, FC3_B, PARAMETERS };
 
@@ -123,8 +123,8 @@ static ea_loader *load(const char *folder, const char *part, int training) {
   check(ea_tensor_reshape(grey, 4, size, &images));
   check(ea_tensor_clone(bytes, EA_I32, &labels));
   ea_loader *loader;
-  check(ea_loader_new(images, labels, NULL, BATCH, &MEAN, &STD, NULL, training,
-                      training, SEED, &loader));
+  check(ea_loader_new(images, labels, NULL, BATCH, &MEAN, &STD, NULL, training, training, SEED,
+                      &loader));
   ea_tensor_release(grey);
   ea_tensor_release(images);
   ea_tensor_release(bytes);
