@@ -58,6 +58,9 @@ EA_API int ea_abi(void);             /* EA_ABI of the library, to hold against t
 EA_API int ea_threads(void);             /* how many threads work is split over */
 EA_API int ea_set_threads(int n);        /* 1..64; default 1. Idle threads sleep. */
 EA_API int ea_cpu_has_bf16(void);        /* 1 where bf16 convolutions run in hardware */
+/* The vector instructions that the core was compiled for, as /proc/cpuinfo calls them:
+ * "avx512_bf16", "avx512f", "avx2", "sse2", "asimd"; "" for none of these. */
+EA_API const char *ea_cpu_built_for(void);
 EA_API const char *ea_blas_core(void);   /* the kernel set OpenBLAS chose, e.g. "Cooperlake" */
 EA_API const char *ea_conv_engine(void); /* "oneDNN 2.6.3" or "portable" */
 /* Testing: 1 makes convolutions take the portable path, 0 oneDNN where it is built in. Returns the

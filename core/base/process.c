@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * process.c - interrupts, the clock and the terminal.
+ * process.c - interrupts, the clock, the terminal, and what the core was compiled for.
  */
 #include <signal.h>
 #include <string.h>
@@ -50,4 +50,20 @@ int ea_terminal_width(void) {
   struct winsize w;
   if (ioctl(STDERR_FILENO, TIOCGWINSZ, &w) || w.ws_col == 0) return 80;
   return w.ws_col;
+}
+
+const char *ea_cpu_built_for(void) {
+#if defined __AVX512BF16__
+  return "avx512_bf16";
+#elif defined __AVX512F__
+  return "avx512f";
+#elif defined __AVX2__
+  return "avx2";
+#elif defined __SSE2__
+  return "sse2";
+#elif defined __ARM_NEON
+  return "asimd";
+#else
+  return "";
+#endif
 }

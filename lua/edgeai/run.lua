@@ -18,6 +18,7 @@
 local ffi = require "ffi"
 local F = require "edgeai.ffi"
 local json = require "edgeai.json"
+local machine = require "edgeai.machine"
 local session = require "edgeai.session"
 local text = require "edgeai.text"
 
@@ -100,23 +101,6 @@ end
 
 -- ---- the machine --------------------------------------------------------------------------------
 
-local wanted_flags = { "sse4_2", "avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16",
-  "amx_bf16", "amx_int8", "asimd", "bf16", "i8mm" }
-
-local function processor()
-  local file = io.open("/proc/cpuinfo")
-  if not file then return "unknown", {} end
-  local info = file:read("*a")
-  file:close()
-  local present, flags = {}, {}
-  local listed = info:match("\nflags%s*:([^\n]*)") or info:match("\nFeatures%s*:([^\n]*)") or ""
-  for flag in listed:gmatch("%S+") do present[flag] = true end
-  for _, flag in ipairs(wanted_flags) do
-    if present[flag] then flags[#flags + 1] = flag end
-  end
-  return info:match("\nmodel name%s*:%s*([^\n]*)") or "unknown", flags
-end
-
 local function git_revision(folder)
   local describe = "describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null"
   local pipe = io.popen(("git -C %s %s"):format(text.shell(folder), describe))
@@ -127,7 +111,7 @@ end
 
 --- What env.json holds.
 function run.environment(cfg)
-  local model, flags = processor()
+  local model, flags = machine.processor()
   local folder = session.script and session.script:match("^(.*)/[^/]*$") or "."
   return {
     date = os.date("!%Y-%m-%dT%H:%M:%SZ"),

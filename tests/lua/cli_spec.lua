@@ -21,7 +21,7 @@ describe("edgeai", function()
     it("lists every command under --help, and each has its own", function()
       local code, out = edgeai("--help")
       assert.equal(0, code)
-      for _, name in ipairs { "run", "eval", "repl", "test", "data", "info" } do
+      for _, name in ipairs { "run", "eval", "repl", "test", "data", "info", "doctor" } do
         assert.truthy(out:find("\n  " .. name .. " ?"), name)
         local own_code, own = edgeai(name .. " --help")
         assert.equal(0, own_code)

@@ -9,7 +9,7 @@ local session = require "edgeai.session"
 local text = require "edgeai.text"
 require "edgeai.cli.text_only"
 
-local order = { "run", "eval", "repl", "test", "data", "info", "bench" }
+local order = { "run", "eval", "repl", "test", "data", "info", "bench", "doctor" }
 
 local function load_command(name)
   return require("edgeai.cli.command_" .. name)
