@@ -49,7 +49,9 @@ local function print_report(report)
 end
 
 function command.run(given, operands)
-  if #operands > 0 then options.fail(command, "doctor takes no arguments, not '%s'", operands[1]) end
+  if #operands > 0 then
+    options.fail(command, "doctor takes no arguments, not '%s'", operands[1])
+  end
   require("edgeai.cli.host").catch_signals()
   local report = require("edgeai.doctor").examine()
   if given.json then

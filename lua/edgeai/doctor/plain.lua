@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- edgeai.doctor.plain - convolution, product, batch norm and one_hot as their formulas read: loops
--- over f64 numbers that share nothing with the kernels. Each function takes f64 inputs, attributes and the
--- output's gradient g, and returns tensors by name, as edgeai.doctor.selftest names them.
+-- over f64 numbers that share nothing with the kernels. Each function takes f64 inputs, attributes
+-- and the output's gradient g, and returns tensors by name, as edgeai.doctor.selftest names them.
 
 local F = require "edgeai.ffi"
 local tensor = require "edgeai.tensor"
