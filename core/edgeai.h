@@ -55,9 +55,9 @@ EA_API int ea_abi(void);             /* EA_ABI of the library, to hold against t
 
 /* ---- the process ----------------------------------------------------------------------------- */
 
-EA_API int ea_threads(void);             /* how many threads work is split over */
-EA_API int ea_set_threads(int n);        /* 1..64; default 1. Idle threads sleep. */
-EA_API int ea_cpu_has_bf16(void);        /* 1 where bf16 convolutions run in hardware */
+EA_API int ea_threads(void);      /* how many threads work is split over */
+EA_API int ea_set_threads(int n); /* 1..64; default 1. Idle threads sleep. */
+EA_API int ea_cpu_has_bf16(void); /* 1 where bf16 convolutions run in hardware */
 /* The vector instructions that the core was compiled for, as /proc/cpuinfo calls them:
  * "avx512_bf16", "avx512f", "avx2", "sse2", "asimd"; "" for none of these. */
 EA_API const char *ea_cpu_built_for(void);
