@@ -126,6 +126,41 @@ function data.load(name, given)
   })
 end
 
+--- Images u8 {n, h, w, c} of one's own as a split, with mean, std, classes and names of `like` (a
+-- set or a split). labels: i32 {n} from 1; without them all are 1, for what is learned from a
+-- teacher alone. name: what the split is called.
+function data.given(like, images, labels, name)
+  F.need_tensor(images, "data.given")
+  if images.dtype ~= "u8" or images.ndim ~= 4 or images:size(4) ~= #like.mean then
+    F.raise("data.given: expected images {n, h, w, %d} u8, got %s", #like.mean, F.describe(images))
+  end
+  local n = images:size(1)
+  if not labels then
+    labels = raw.new("i32", { n })
+    for i = 0, n - 1 do F.data(labels)[i] = 1 end
+  elseif labels.dtype ~= "i32" or labels.ndim ~= 1 or labels:size(1) ~= n then
+    F.raise("data.given: expected labels {%d} i32, got %s", n, F.describe(labels))
+  end
+  return new_split({ name = name or "images", mean = like.mean, std = like.std,
+    classes = like.classes, names = like.names }, "given", images, labels)
+end
+
+--- `count` images of normal noise with mean and deviation of `like` (a set with shape), without
+-- labels: the control of everything that is said to need no data.
+function data.noise(like, count, seed)
+  local size = { count, like.shape[1], like.shape[2], like.shape[3] }
+  local images = raw.new("u8", size)
+  local noise = require("edgeai.random").rng("noise", { seed = seed or 1 }):normal(size)
+  local to, from, channels = F.data(images), F.data(noise), size[4]
+  for i = 0, count * size[2] * size[3] * channels - 1 do
+    local c = i % channels + 1
+    local v = 255 * (like.mean[c] + like.std[c] * from[i])
+    to[i] = math.max(0, math.min(255, math.floor(v + 0.5)))
+  end
+  F.drop(noise)
+  return data.given(like, images, nil, "noise")
+end
+
 --- What is known and where it is: a list of { name, title, state = "ready" | "damaged" |
 -- "missing", where = folder or nil, problem = sentence or nil, train, test, classes, shape }.
 function data.list()

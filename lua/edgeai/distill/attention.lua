@@ -1,10 +1,11 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- ea.distill.attention(student_maps, teacher_maps)
 --
--- Attention transfer (Zagoruyko & Komodakis 2017). Of each activation A {n, h, w, c}: the map
--- mean_c A^2, flattened to {n, h*w} and divided by its Euclidean norm; the loss is the sum over the
--- given layers of the mean over batch and positions of the squared difference of student's and
--- teacher's maps. Both are lists of activations (or single ones) with equal h and w.
+-- Attention transfer (Zagoruyko & Komodakis 2017, arXiv 1612.03928). Of each activation
+-- A {n, h, w, c}: the map mean_c A^2, flattened to {n, h*w} and divided by its Euclidean norm; the
+-- loss is the sum over the given layers of the mean over batch and positions of the squared
+-- difference of student's and teacher's maps. Both are lists of activations (or single ones) with
+-- equal h and w. The published runs weigh it by 1000.
 
 local F = require "edgeai.ffi"
 local ops = require "edgeai.ops"
@@ -12,7 +13,8 @@ local ops = require "edgeai.ops"
 local function attention_map(activation)
   local s = activation.shape
   if #s ~= 4 then F.raise("attention: expected activations {n, h, w, c}, got %d dimensions", #s) end
-  local map = activation:to("f32"):square():mean { axes = { -1 } }
+  local wide = activation.dtype == "bf16" and activation:to("f32") or activation
+  local map = wide:square():mean { axes = { -1 } }
   return ops.functions.l2_normalize(map:reshape(s[1], s[2] * s[3]))
 end
 

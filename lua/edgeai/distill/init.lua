@@ -1,9 +1,20 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
--- ea.distill - losses between a student and its teacher, one file each. Teachers are frozen:
--- compute their outputs under ea.no_grad.
+-- ea.distill - what a student learns from a teacher. Losses, one file each, of one batch:
+-- kd (logits), attention, hint (with regressor), similarity, rkd, pkt, activation_transfer.
+-- objective mixes them for ea.train.fit; recall keeps a teacher's answers in a file. Teachers are
+-- frozen: compute their outputs under ea.no_grad.
+
+local hint = require "edgeai.distill.hint"
 
 return {
   kd = require "edgeai.distill.kd",
   attention = require "edgeai.distill.attention",
+  hint = hint.hint,
+  regressor = hint.regressor,
+  similarity = require "edgeai.distill.similarity",
+  rkd = require "edgeai.distill.rkd",
+  pkt = require "edgeai.distill.pkt",
   activation_transfer = require "edgeai.distill.activation_transfer",
+  objective = require "edgeai.distill.objective",
+  recall = require "edgeai.distill.recall",
 }

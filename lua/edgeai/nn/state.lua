@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- edgeai.nn.state - a network's tensors by name: state dicts, files, one flat buffer.
 
+local ffi = require "ffi"
 local F = require "edgeai.ffi"
 local Flat = require "edgeai.flat"
 local Module = require "edgeai.nn.module"
@@ -176,6 +177,19 @@ function state:flatten(opts)
   end
   return { params = flat.params, grads = flat.grads, list = flat.list,
     decay_mask = flat:decay_mask(exempt) }
+end
+
+--- 16 hexadecimal digits that depend on the name and every value of all parameters and buffers:
+-- files about a network say by it of which one they are.
+function state:hash()
+  local words = {}
+  for i, entry in ipairs(self:state_dict()) do
+    words[i] = entry.name .. "=" .. entry.tensor:detach():hash()
+  end
+  local all = table.concat(words, "\n")
+  local bytes = tensor.empty({ #all }, "u8")
+  ffi.copy(F.data(bytes), all, #all)
+  return bytes:hash()
 end
 
 --- Copies of all parameters and buffers, for a later load_state_dict: { name =, tensor = }.

@@ -33,7 +33,8 @@ local defaults = {
   batch = 128,
   optimizer = F.none, -- ea.optim.*; its state is saved too
   schedule = F.none,  -- function of the epochs done (a fraction) -> learning rate
-  objective = F.none, -- function(x, y) -> loss, logits; default: cross-entropy of net(x)
+  objective = F.none, -- function(x, y, id) -> loss, logits; default: cross-entropy of net(x); id:
+                      -- the images' positions. objective:at(epochs), if any, before each step
   smoothing = 0,      -- label smoothing of the default objective
   validate = F.none,  -- a split
   augment = false,    -- see Split:loader
@@ -62,8 +63,8 @@ local function make_graph(self)
   local o = self.opts
   local objective = o.objective or default_objective(self.net, o.smoothing)
   self.net:train()
-  self.graph = capture(function(x, y)
-    local loss, logits = objective(x, y)
+  self.graph = capture(function(x, y, id)
+    local loss, logits = objective(x, y, id)
     if not F.is_tensor(loss) or loss:numel() ~= 1 then
       F.raise("fit: the objective must return the loss, a single number, first; it returned a %s",
         F.is_tensor(loss) and ("tensor {%s}"):format(table.concat(loss.shape, ", ")) or type(loss))
@@ -73,7 +74,7 @@ local function make_graph(self)
     end
     if not logits then return loss end
     return loss, grad.no_grad(function() return logits:argmax() end)
-  end, { self.loader.x, self.loader.y })
+  end, { self.loader.x, self.loader.y, self.loader.id })
 end
 
 local function add(list, prefix, items)
@@ -173,10 +174,10 @@ local function count_right(self, y)
   self.state.right = self.state.right + right
 end
 
-local function train_step(self, x, y)
+local function train_step(self, x, y, id)
   local o, s = self.opts, self.state
-  self.graph.inputs[1]:copy(x)
-  self.graph.inputs[2]:copy(y)
+  for i, input in ipairs { x, y, id } do self.graph.inputs[i]:copy(input) end
+  if type(o.objective) == "table" and o.objective.at then o.objective:at(s.step / s.batches) end
   self.graph:forward(s.step)
   local loss = self.graph.outputs[1]:item()
   check_loss(self, loss, x)
@@ -207,8 +208,8 @@ local function train_epoch(self)
   local s, o = self.state, self.opts
   self.bar = progress { label = ("%s %d/%d"):format(o.label, s.epoch, o.epochs),
     total = s.batches, unit = "batch", start = s.batch }
-  for x, y in self.loader:epoch(s.epoch, s.batch + 1) do
-    train_step(self, x, y)
+  for x, y, _, id in self.loader:epoch(s.epoch, s.batch + 1) do
+    train_step(self, x, y, id)
     s.batch = s.batch + 1
     if self.bar:due() then self.bar:update(s.batch, running(self)) end
     local interrupted = C.ea_interrupt_pending() ~= 0
