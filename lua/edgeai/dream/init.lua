@@ -1,0 +1,14 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- ea.dream - a network compressed without its data (Dream Distillation, arXiv 1905.07072): metadata
+-- of activations, targets drawn from them, images synthesised to match.
+
+local metadata = require "edgeai.dream.metadata"
+local files = require "edgeai.dream.files"
+
+return {
+  metadata = metadata.metadata,
+  read_metadata = metadata.read_metadata,
+  activations = metadata.activations,
+  targets = require "edgeai.dream.targets",
+  load = files.load_all,
+}
