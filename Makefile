@@ -147,6 +147,13 @@ lint: all
 	@clang-format --dry-run -Werror $(FORMATTED) 2>&1 | grep error: && \
 	  { echo 'lint: `make format` lays C out as .clang-format says'; exit 1; } || true
 
+# ---- speed ---------------------------------------------------------------------------------------
+# Results are kept outside of the clone, one JSON object a line, and set against the last ones of
+# this machine. ARGS='train.wrn-16-1 --seconds 10': some of them, longer.
+BENCH_HISTORY ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/edgeai/bench-history.jsonl
+bench: all
+	$(BUILD)/edgeai bench --precision f32,bf16 --history '$(BENCH_HISTORY)' $(ARGS)
+
 # Reference (api/*.md), manual page and editors' definitions, all out of the comments.
 docs: all
 	@$(BUILD)/edgeai eval 'dofile("docs/reference/make.lua")("$(BUILD)/docs")'
@@ -226,7 +233,7 @@ uninstall:
 clean:
 	rm -rf $(BUILD) $(BUILD)-sanitize
 
-.PHONY: all deps nonn2s test run-tests check lint docs format sanitize gc-stress install rock uninstall clean FORCE
+.PHONY: all deps nonn2s test run-tests check lint bench docs format sanitize gc-stress install rock uninstall clean FORCE
 .DELETE_ON_ERROR:
 -include $(CORE_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_BIN:=.d)
 include tests/fuzz/Makefile.inc

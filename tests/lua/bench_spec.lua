@@ -26,6 +26,16 @@ describe("ea.bench", function()
     assert.near(2 * forward - head, mflop "dream.wrn-10-1", 2e-3)
   end)
 
+  it("opens a benchmark whose steps give loss or answers", function()
+    local case = ea.bench.open("train.wrn-10-1", { batch = 4 })
+    local first, second = case.step():item(), case.step():item()
+    assert.is_true(first > 0 and second ~= first)
+    case.close()
+    case = ea.bench.open("infer.wrn-10-1", { batch = 4 })
+    assert.same({ 4, 10 }, case.step().shape)
+    case.close()
+  end)
+
   it("gives the time of every op", function()
     local nodes, step = ea.bench.profile("train.wrn-10-1", { batch = 2, seconds = 0 })
     assert.is_true(step > 0 and #nodes > 20)
@@ -56,8 +66,25 @@ describe("edgeai bench --json", function()
     assert.equal(0, code)
     local record = ea.json.decode(out)
     assert.equal("louvain.256", record.name)
-    for _, key in ipairs { "value", "unit", "batch", "threads", "precision", "steps" } do
+    for _, key in ipairs { "value", "low", "high", "unit", "batch", "threads", "precision",
+      "steps" } do
       assert.is_not_nil(record[key], key)
+    end
+  end)
+
+  it("has work, bound and memory of a network, in each precision asked for", function()
+    local code, out = program.run(program.root,
+      "bench infer.wrn-10-1 louvain.256 --batch 2 --seconds 0 --precision f32,bf16 --json")
+    assert.equal(0, code)
+    local records = {}
+    for line in out:gmatch("[^\n]+") do records[#records + 1] = ea.json.decode(line) end
+    assert.equal(3, #records) -- louvain knows no precision
+    assert.same({ "f32", "bf16" }, { records[1].precision, records[2].precision })
+    for i = 1, 2 do
+      for _, key in ipairs { "name", "value", "unit", "batch", "threads", "precision", "gflops",
+        "bound_share", "peak_bytes" } do
+        assert.is_not_nil(records[i][key], key)
+      end
     end
   end)
 end)

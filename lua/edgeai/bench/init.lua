@@ -3,7 +3,7 @@
 --
 --   local r = ea.bench.run("train.wrn-16-1", { batch = 128, precision = "bf16", seconds = 3 })
 --   r.value, r.unit          by the median step: "images/s", ...
---   r.low, r.high            the same by the slowest and the fastest step
+--   r.low, r.high            the spread: half of all steps were between these
 --   r.gflops                 2 per multiply-add of convolutions and linear layers
 --   r.bound_share            the step's convolutions, each at its own best time, over the step
 --   r.peak_bytes             planned memory of the step
@@ -23,6 +23,9 @@ bench.names = { unpack(network.names) }
 for _, name in ipairs { "nonn2s.infer", "data.augment", "louvain.256", "startup" } do
   bench.names[#bench.names + 1] = name
 end
+
+--- What takes the same time in any precision.
+bench.of_no_precision = { ["louvain.256"] = true, startup = true }
 
 local function open(name, o)
   if name == "nonn2s.infer" then return network.open_nonn(o) end
@@ -45,9 +48,19 @@ local function time_steps(case, seconds)
   return times
 end
 
-local function median(sorted)
-  local n = #sorted
-  return (sorted[math.floor((n + 1) / 2)] + sorted[math.floor(n / 2) + 1]) / 2
+--- The value below which a share of a sorted list lies, between neighbours if need be.
+local function quantile(sorted, share)
+  local at = 1 + share * (#sorted - 1)
+  local below = math.floor(at)
+  local value = sorted[below]
+  return value + (at - below) * ((sorted[below + 1] or value) - value)
+end
+
+--- Opens a benchmark without running it: { step = function, images = in a step, batch, unit }, of
+-- a network also net, graph, flops, peak, and close = function. A step of a network returns its
+-- loss, or its answers. Options: batch, precision.
+function bench.open(name, opts)
+  return open(name, F.options(opts, { batch = F.none, precision = "f32" }, "bench"))
 end
 
 --- Runs one benchmark. Options: batch (the benchmark's own), precision ("f32"), seconds (3), bound
@@ -57,9 +70,10 @@ function bench.run(name, opts)
     "bench")
   local case = open(name, o)
   local times = time_steps(case, o.seconds)
-  local typical = median(times)
+  local typical = quantile(times, 0.5)
   local result = { name = name, value = case.images / typical, unit = case.unit,
-    low = case.images / times[#times], high = case.images / times[1], steps = #times,
+    low = case.images / quantile(times, 0.75), high = case.images / quantile(times, 0.25),
+    steps = #times,
     batch = case.batch, threads = C.ea_threads(), precision = o.precision,
     gflops = case.flops and case.flops / typical / 1e9, peak_bytes = case.peak }
   if case.net and o.bound then
@@ -87,7 +101,7 @@ function bench.profile(name, opts)
     node.forward, node.backward = node.forward / steps, node.backward / steps
   end
   case.close()
-  return nodes, median(times)
+  return nodes, quantile(times, 0.5)
 end
 
 return bench

@@ -42,9 +42,10 @@ local function train(net, batch, precision)
   graph.inputs[1]:copy(x)
   graph.inputs[2]:copy(y)
   return graph, function()
-    graph:forward()
+    local loss = graph:forward()
     graph:backward()
     optimizer:step()
+    return loss
   end
 end
 
@@ -53,7 +54,7 @@ local function infer(net, batch, precision)
   local x = images(batch, precision)
   local graph = grad.no_grad(capture, function(a) return net(a) end, { x })
   graph.inputs[1]:copy(x)
-  return graph, function() graph:forward() end
+  return graph, function() return graph:forward() end
 end
 
 local function dream(net, batch, precision)
@@ -67,9 +68,10 @@ local function dream(net, batch, precision)
     return (found.pool:to("f32") - target):square():mean()
   end, {})
   return graph, function()
-    graph:forward()
+    local loss = graph:forward()
     graph:backward()
     optimizer:step()
+    return loss
   end
 end
 

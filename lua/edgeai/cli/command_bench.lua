@@ -9,10 +9,11 @@ local command = {
   options = {
     { "--batch", "N", "images in a step (default: the benchmark's)" },
     { "--threads", "N", "threads (default 1)" },
-    { "--precision", "f32|bf16", "type of the activations (default f32)" },
+    { "--precision", "f32|bf16", "type of the activations (default f32); f32,bf16: both" },
     { "--seconds", "S", "how long each is repeated (default 3)" },
     { "--json", nil, "one JSON object a line" },
     { "--no-bound", nil, "do not measure the convolutions by themselves (bound_share)" },
+    { "--history", "FILE", "add the results to FILE; say what got slower since it was last used" },
     { "--profile", nil, "time of every layer's ops, forward and backward, longest first" },
   },
 }
@@ -37,22 +38,50 @@ local function row_of(r)
     r.peak_bytes and ("%.0f MB"):format(r.peak_bytes / 1e6) or "" }
 end
 
-local function run_all(names, o, as_json)
-  local bench = require "edgeai.bench"
+--- Says what is slower than in the last run of the same work on this machine; keeps the results.
+local function compare(path, results)
+  local history = require "edgeai.bench.history"
+  local new = history.sign(results)
+  local slower, compared = history.slower(history.read(path), new)
+  history.append(path, new)
   local rows = {}
+  for i, s in ipairs(slower) do
+    rows[i] = { s.now.name, s.now.precision, short(s.before.value), short(s.now.value),
+      ("%.1f %%"):format(100 * s.change), (s.before.revision or ""):sub(1, 10), s.before.date }
+  end
+  if #rows > 0 then
+    print(require("edgeai.table")({ "slower", "precision", "before", "now", "by",
+      "revision before", "date" }, rows))
+  elseif compared > 0 then
+    print(("nothing is slower than in the last run by more than the spread (%d compared)")
+      :format(compared))
+  else
+    print("nothing to compare with: the first run of this on this machine")
+  end
+end
+
+local function run_all(names, precisions, o, given)
+  local bench = require "edgeai.bench"
+  local results, rows = {}, {}
   for _, name in ipairs(names) do
-    local r = bench.run(name, o)
-    if as_json then
-      print(require("edgeai.json").encode(r, { sort = true }))
-      io.stdout:flush()
-    else
-      rows[#rows + 1] = row_of(r)
-      io.stderr:write(("%s: %s %s\n"):format(name, short(r.value), r.unit))
+    for i = 1, bench.of_no_precision[name] and 1 or #precisions do
+      o.precision = precisions[i]
+      local r = bench.run(name, o)
+      results[#results + 1] = r
+      if given.json then
+        print(require("edgeai.json").encode(r, { sort = true }))
+        io.stdout:flush()
+      else
+        rows[#rows + 1] = row_of(r)
+        io.stderr:write(("%s, %s: %s %s\n"):format(name, r.precision, short(r.value), r.unit))
+      end
     end
   end
-  if as_json then return end
-  print(require("edgeai.table")({ "benchmark", "median", "slowest .. fastest", "batch", "precision",
-    "GFLOP/s", "of bound", "memory" }, rows))
+  if not given.json then
+    print(require("edgeai.table")({ "benchmark", "median", "spread", "batch", "precision",
+      "GFLOP/s", "of bound", "memory" }, rows))
+  end
+  if given.history then compare(given.history, results) end
 end
 
 local function ms(seconds) return seconds > 0 and ("%.3f"):format(1e3 * seconds) or "" end
@@ -117,22 +146,38 @@ local function profile(name, o, as_json)
       align = { "left", "left", "left", "right", "right", "right", "right", "right" } }))
 end
 
-function command.run(given, operands)
-  local precision = given.precision or "f32"
-  if precision ~= "f32" and precision ~= "bf16" then
-    options.fail(command, "--precision must be f32 or bf16, not '%s'", precision)
+--- The precisions that --precision names.
+local function precisions_of(given)
+  local list = {}
+  for word in ((given.precision or "f32") .. ","):gmatch("([^,]*),") do
+    if word ~= "f32" and word ~= "bf16" then
+      options.fail(command, "--precision must be f32, bf16 or f32,bf16, not '%s'", given.precision)
+    end
+    list[#list + 1] = word
   end
-  local o = { batch = number(given, "batch", 1, true), precision = precision,
-    seconds = number(given, "seconds", 0) }
+  return list
+end
+
+function command.run(given, operands)
+  local precisions = precisions_of(given)
+  local o = { batch = number(given, "batch", 1, true), seconds = number(given, "seconds", 0) }
   local threads = number(given, "threads", 1, true)
   if threads then require("edgeai").threads(threads) end
+  if given.json and given.history then
+    options.fail(command, "--history prints words, --json only JSON: give one of them")
+  end
   if given.profile then
     if #operands == 0 then options.fail(command, "--profile needs the name of a benchmark") end
-    for _, name in ipairs(operands) do profile(name, o, given.json) end
+    for _, name in ipairs(operands) do
+      for _, precision in ipairs(precisions) do
+        o.precision = precision
+        profile(name, o, given.json)
+      end
+    end
     return 0
   end
   o.bound = not given["no-bound"]
-  run_all(#operands > 0 and operands or require("edgeai.bench").names, o, given.json)
+  run_all(#operands > 0 and operands or require("edgeai.bench").names, precisions, o, given)
   return 0
 end
 
