@@ -29,7 +29,8 @@ function files.save(folder, k, part, key)
   io_files.save(files.part(folder, k), list)
 end
 
-local function read(path)
+--- A part, or any npz of images: tensors by name, labels from 1, key as text.
+function files.read(path)
   local found = io_files.load_named(path, "dream.load")
   local images, labels = found.images, found.labels
   if not images or images.dtype ~= "u8" or images.ndim ~= 4 then
@@ -51,7 +52,7 @@ end
 function files.load(folder, k, key)
   local path = files.part(folder, k)
   if F.C.ea_file_exists(path) ~= 1 then return nil end
-  local part = read(path)
+  local part = files.read(path)
   if part.key ~= key then
     F.raise("%s was made by other options, metadata or weights; take another folder or remove it",
       path)
@@ -72,7 +73,7 @@ function files.load_all(path, like)
     if #list == 0 then F.raise("dream.load: %s holds no dreams-00001.npz", path) end
   end
   for i, name in ipairs(list) do
-    local part = read(name)
+    local part = files.read(name)
     images[i], labels[i] = part.images, part.labels
     for d = 2, 4 do
       if part.images:size(d) ~= images[1]:size(d) then

@@ -10,5 +10,9 @@ return {
   read_metadata = metadata.read_metadata,
   activations = metadata.activations,
   targets = require "edgeai.dream.targets",
+  synthesise = require "edgeai.dream.synthesise",
   load = files.load_all,
+  compare = require "edgeai.dream.compare",
+  pictures = require "edgeai.dream.pictures",
+  conclude = require "edgeai.dream.conclude",
 }

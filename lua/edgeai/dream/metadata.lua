@@ -42,7 +42,8 @@ local module = {}
 
 -- ---- making ------------------------------------------------------------------------------------
 
-local function need_teacher(net, where)
+--- Raises unless it is a network that says how its images were normalised.
+function module.need_teacher(net, where)
   if not Module.is(net) then F.raise("%s: expected a network first, got a %s", where, type(net)) end
   if type(net.mean) ~= "table" or type(net.std) ~= "table" then
     F.raise("%s: the network does not say how its images were normalised; save it with mean and "
@@ -125,7 +126,7 @@ end
 function module.metadata(net, split, opts)
   local o = F.options(opts, { share = 0.1, layer = "pool", clusters = 10, components = 10,
     starts = 8, seed = 1, batch = 256, dtype = "f32" }, "dream.metadata")
-  need_teacher(net, "dream.metadata")
+  module.need_teacher(net, "dream.metadata")
   for _, name in ipairs { "clusters", "components" } do
     if type(o[name]) ~= "number" or o[name] % 1 ~= 0 or o[name] < 1 then
       F.raise("dream.metadata: %s must be a whole number of at least 1, got %s", name,
@@ -148,13 +149,14 @@ function module.metadata(net, split, opts)
     end
     cluster_class(clusters, rows_of(all, list), class, o)
   end
-  return pack(setmetatable({ network = net:hash(), layer = o.layer, mean = net.mean,
-    std = net.std }, Metadata), clusters, o)
+  local self = { network = net:hash(), layer = o.layer, mean = net.mean, std = net.std }
+  return pack(setmetatable(self, Metadata), clusters, o)
 end
 
 -- ---- files -------------------------------------------------------------------------------------
 
-local function ascii(s)
+--- A text as u8 {length}.
+function module.ascii(s)
   local t = tensor.empty({ #s }, "u8")
   ffi.copy(F.data(t), s, #s)
   return t
@@ -168,8 +170,8 @@ end
 function Metadata:save(path)
   io_files.save(path, { centroids = self.centroids, components = self.components,
     deviations = self.deviations, counts = self.counts, classes = from_zero(self.classes),
-    mean = tensor.tensor(self.mean), std = tensor.tensor(self.std), network = ascii(self.network),
-    layer = ascii(self.layer) })
+    mean = tensor.tensor(self.mean), std = tensor.tensor(self.std),
+    layer = module.ascii(self.layer), network = module.ascii(self.network) })
   return self
 end
 
@@ -214,7 +216,7 @@ end
 
 --- Raises unless the metadata are of this very network. Returns itself.
 function Metadata:check(net)
-  need_teacher(net, "metadata:check")
+  module.need_teacher(net, "metadata:check")
   local own = net:hash()
   if own ~= self.network then
     F.raise("the metadata are of another network: made with weights of hash %s, these have %s",

@@ -1,0 +1,60 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- ea.dream.conclude(run, results) - the end of a run of experiments/dream.lua: teacher and students
+-- once on the test set, the table of students by what they learned from, summary.json, pictures.
+-- results: teacher, data, metadata (or nil), split (its share of the images), report (of
+-- synthesise), sets (names in order), students (names in order), nets ([student][set]), precision,
+-- seed, scale, seconds ([student][set] of learning).
+
+local evaluate = require "edgeai.train.evaluate"
+local pictures = require "edgeai.dream.pictures"
+local tables = require "edgeai.table"
+
+local words = { noise = "normal noise", dreams = "dreams", alternate = "another data set",
+  real = "all real images", real10pct = "the metadata's real images alone" }
+
+return function(run, r)
+  local function accuracy(net)
+    return (evaluate.accuracy(net, r.data.test, { dtype = r.precision }))
+  end
+  local teacher = accuracy(r.teacher)
+  local found, summary, rows = {}, {}, {}
+  for _, name in ipairs(r.students) do
+    found[name] = {}
+    for _, set in ipairs(r.sets) do found[name][set] = accuracy(r.nets[name][set]) end
+    local any = r.nets[name][r.sets[1]]
+    summary[name] = { accuracy = found[name], params = any:parameter_count(),
+      mflop = any:mflop { 1, unpack(r.data.shape) }, seconds = r.seconds[name] }
+  end
+  local header, align = { "learned from" }, { "left" }
+  for i, name in ipairs(r.students) do header[i + 1], align[i + 1] = name .. " [%]", "right" end
+  for i, set in ipairs(r.sets) do
+    rows[i] = { words[set] }
+    for j, name in ipairs(r.students) do rows[i][j + 1] = ("%.2f"):format(found[name][set]) end
+  end
+  local q = r.report
+  print(tables(header, rows, { align = align,
+    title = ("Test accuracy; the teacher has %.2f %%"):format(teacher) }))
+  print(("%s dreams by the engine \"%s\"; the teacher agrees on the class of %.1f %% of them, mean "
+    .. "confidence %.2f"):format(tables.number(q.count), q.engine, 100 * q.agreement, q.confidence))
+  if q.target_error then
+    print(("activations off their targets by %.2f of these before, %.2f after; diversity %.2f")
+      :format(q.target_error.before, q.target_error.after, q.diversity))
+  end
+  local used = r.metadata and r.metadata:facts()
+  print(used and q.priors.target ~= 0 and ("metadata: %d clusters from %s images, %.1f kB"):format(
+    used.clusters, tables.number(used.images), used.bytes / 1000)
+    or "no metadata were used but what the network's file holds")
+  run:summary {
+    teacher = { accuracy = teacher, params = r.teacher:parameter_count() },
+    metadata = used or { bytes = 0 }, student = summary,
+    dreams = { count = q.count, engine = q.engine, priors = q.priors, seconds = q.seconds,
+      target_error = q.target_error and q.target_error.after or nil,
+      target_error_before = q.target_error and q.target_error.before or nil,
+      diversity = q.diversity, agreement = 100 * q.agreement, confidence = q.confidence },
+    pictures = pictures(run, { teacher = r.teacher, split = r.split, metadata = r.metadata,
+      report = q, data = r.data, sets = r.sets, accuracy = found, students = r.students,
+      scale = r.scale, seed = r.seed, precision = r.precision }),
+  }
+  run:note("everything is in %s", run.dir)
+  return found
+end

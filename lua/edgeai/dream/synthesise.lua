@@ -1,0 +1,275 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- ea.dream.synthesise(teacher, metadata, opts) - images that take the place of the data set.
+--
+--   local report = ea.dream.synthesise(teacher, meta, { count = 10000, folder = "dreams",
+--     priors = { target = 1, bn = 10, ce = 0.4, disagreement = 1.1 },
+--     student = { net = student, steps = 50 } })
+--   local split = ea.dream.load("dreams", d)
+--
+-- What is asked of the images, each prior by its weight, 0 for none:
+--   target        activations at the metadata's layer as the targets drawn from them (the paper's)
+--   tv            little variation between neighbours
+--   bn            the batch norms' statistics (statistics.lua), part of the network's file
+--   ce            the teacher names the class that the image is to be of
+--   disagreement  the student has not learned it yet
+-- metadata may be nil where target is 0: then nothing but the network was used.
+--
+-- opts:
+--   count, folder   how many images, in parts of `batch` (256): folder/dreams-00001.npz, ... (see
+--                   files.lua) and pictures of the first few, sheet-00001.png
+--   engine          "generator" (fast.lua)
+--   priors          see above: { target = 1 }
+--   steps (5), lr (5e-3), lr_z (0.015), momentum (0.9, of bn), shift (4 pixels), z (256),
+--   width (64)
+--   scale           of the targets' noise (1)
+--   student         { net, steps = 50 of each part, batch = 256, lr = 0.2 falling as a cosine,
+--                   temperature = 20, weight_decay = 1e-4, views = 2, augment = { crop_pad = 4,
+--                   flip = true }, warmup = 0.1 (of the count, before it learns and is asked) }
+--   names, seed (1), precision ("f32"), on_part (function of the part's number and record)
+--
+-- A call with the same options goes on where another was stopped, to the same bytes: at most one
+-- part is lost. Parts depend on each other (the generator learns, the student too), so the size of
+-- the batch is part of the method.
+--
+-- Returns { count, parts, engine, priors, folder, seconds, target_error (before: of the first step,
+-- after: sqrt of |a - t|^2 / |t|^2 over all images as written), confidence (mean largest
+-- probability), agreement (share of images that the teacher takes for what they were to be),
+-- diversity (mean distance of an image's activation from its class's mean, to that of the targets;
+-- 0: all alike), losses }.
+
+local F = require "edgeai.ffi"
+local checkpoint = require "edgeai.train.checkpoint"
+local data = require "edgeai.data"
+local evaluate = require "edgeai.train.evaluate"
+local files = require "edgeai.dream.files"
+local image = require "edgeai.image"
+local json = require "edgeai.json"
+local metadata_of = require "edgeai.dream.metadata"
+local new_fast = require "edgeai.dream.fast"
+local new_learner = require "edgeai.dream.learner"
+local progress = require "edgeai.progress"
+local quality = require "edgeai.dream.quality"
+local symbolic = require "edgeai.nn.symbolic"
+local targets_of = require "edgeai.dream.targets"
+local tensor = require "edgeai.tensor"
+
+local C = F.C
+
+local defaults = { count = 1024, folder = F.none, batch = 256, engine = "generator",
+  priors = { target = 1 }, steps = 5, lr = 5e-3, lr_z = 0.015, momentum = 0.9, shift = 4, z = 256,
+  width = 64, scale = 1, student = F.none, names = F.none, seed = 1, precision = "f32",
+  on_part = F.none }
+local prior_names = { target = 0, tv = 0, bn = 0, ce = 0, disagreement = 0 }
+local student_defaults = { net = F.none, steps = 50, batch = 256, lr = 0.2, temperature = 20,
+  weight_decay = 1e-4, views = 2, augment = { crop_pad = 4, flip = true }, warmup = 0.1 }
+
+-- ---- options -----------------------------------------------------------------------------------
+
+local function check_options(teacher, meta, o)
+  if not o.folder then F.raise("dream.synthesise: folder must be given") end
+  if o.engine ~= "generator" then
+    F.raise("dream.synthesise: engine must be \"generator\", got %s", tostring(o.engine))
+  end
+  for _, name in ipairs { "count", "batch", "steps" } do
+    if type(o[name]) ~= "number" or o[name] % 1 ~= 0 or o[name] < 1 then
+      F.raise("dream.synthesise: %s must be a whole number of at least 1, got %s", name,
+        tostring(o[name]))
+    end
+  end
+  o.priors = F.options(o.priors, prior_names, "dream.synthesise: priors")
+  if o.student then o.student = F.options(o.student, student_defaults, "student") end
+  metadata_of.need_teacher(teacher, "dream.synthesise")
+  if not teacher.input_shape then
+    F.raise("dream.synthesise: the network does not say how large its images are; set "
+      .. "net.input_shape = { 1, h, w, c }")
+  end
+  if o.priors.target ~= 0 and not meta then
+    F.raise("dream.synthesise: the prior target needs metadata; give them, or priors = "
+      .. "{ target = 0, ... }")
+  end
+  if (o.priors.disagreement ~= 0) ~= (o.student and true or false) then
+    F.raise("dream.synthesise: disagreement needs a student, and a student a weight of it")
+  end
+  if meta then meta:check(teacher) end
+end
+
+--- A hash of all that the images depend on.
+local function key_of(teacher, meta, o)
+  local list = { teacher:hash(), meta and meta.centroids:hash() or "none",
+    meta and meta.components:hash() or "none" }
+  for _, name in ipairs { "count", "batch", "engine", "steps", "lr", "lr_z", "momentum", "shift",
+    "z", "width", "scale", "seed", "precision" } do
+    list[#list + 1] = name .. "=" .. tostring(o[name])
+  end
+  list[#list + 1] = json.encode(o.priors, { sort = true })
+  if o.student then
+    local s = {}
+    for name, value in pairs(o.student) do if name ~= "net" then s[name] = value end end
+    list[#list + 1] = json.encode(s, { sort = true })
+  end
+  return metadata_of.ascii(table.concat(list, "\n")):hash()
+end
+
+-- ---- one part ----------------------------------------------------------------------------------
+
+local function wanted(self, k)
+  local o = self.opts
+  if self.meta then
+    return targets_of(self.meta, o.batch, { seed = o.seed, scale = o.scale,
+      first = (k - 1) * o.batch + 1 })
+  end
+  local labels = tensor.empty({ o.batch }, "i32")
+  for i = 0, o.batch - 1 do
+    F.data(labels)[i] = ((k - 1) * o.batch + i) % self.classes + 1
+  end
+  return nil, labels
+end
+
+--- The images as written, seen by the teacher: adds reached and logits.
+local function answer(self, part)
+  local split = data.given(self.like, part.images, part.labels)
+  local layer = self.meta and self.meta.layer
+  evaluate.batches(self.teacher, split, { dtype = self.opts.precision, fn = function(x)
+    local found, logits = self.teacher:features(x, layer and { layer } or {})
+    return logits:to("f32"), layer and found[layer]:to("f32") or nil
+  end }, function(outputs, _, valid, first)
+    for i, name in ipairs { "logits", "reached" } do
+      local out = outputs[i]
+      if out then
+        part[name] = part[name] or tensor.empty { split.count, out:size(2) }
+        part[name]:narrow(1, first, valid):copy(out:narrow(1, 1, valid))
+      end
+    end
+  end)
+  return split
+end
+
+local function sheet(self, k, part)
+  local n = math.min(part.images:size(1), 10 * math.min(self.classes, 10))
+  image.save(("%s/sheet-%05d.png"):format(self.opts.folder, k),
+    image.grid(part.images:narrow(1, 1, n), { columns = math.min(self.classes, 10), scale = 2 }))
+end
+
+local function all_state(self)
+  local list, counters = self.fast:state()
+  local state = { fast = counters, key = self.key, done = self.done, seconds = self.seconds,
+    losses = self.losses }
+  if self.learner then
+    local more
+    more, state.learner = self.learner:state()
+    for _, item in ipairs(more) do list[#list + 1] = item end
+  end
+  return list, state
+end
+
+local function learn(self, k, split)
+  if not self.learner then return nil end
+  self.learner:add(split)
+  return k > self.warmup and self.learner:learn(k) or nil
+end
+
+local function make_part(self, k)
+  local o = self.opts
+  local targets, labels = wanted(self, k)
+  local images, terms = self.fast:batch_of(k, labels, o.priors.target ~= 0 and targets or nil)
+  local part = { images = images, labels = labels, targets = targets }
+  local split = answer(self, part)
+  files.save(o.folder, k, part, self.key)
+  if k <= 4 then sheet(self, k, part) end
+  local record = { first = terms[1], last = terms[2], student = learn(self, k, split) }
+  self.losses[k], self.done = record, k
+  self.quality:add(part)
+  return record
+end
+
+local function restore(self)
+  local list = all_state(self)
+  local state = checkpoint.load(self.state_path, list)
+  if not state then return end
+  if state.key ~= self.key then
+    F.raise("%s holds dreams of other options, metadata or weights; take another folder",
+      self.opts.folder)
+  end
+  self.done, self.seconds, self.losses = state.done, state.seconds, state.losses
+  self.fast:set_counters(state.fast)
+  if self.learner then self.learner:set_counters(state.learner) end
+  for k = 1, self.done do
+    local part = files.load(self.opts.folder, k, self.key)
+      or F.raise("%s is missing", files.part(self.opts.folder, k))
+    self.quality:add(part)
+    if self.learner then self.learner:add(data.given(self.like, part.images, part.labels)) end
+  end
+end
+
+local function run(self)
+  local o = self.opts
+  restore(self)
+  local bar = progress { label = "dreams", total = self.parts, unit = "part", start = self.done }
+  local since = C.ea_clock()
+  for k = self.done + 1, self.parts do
+    local record = make_part(self, k)
+    local now = C.ea_clock()
+    self.seconds, since = self.seconds + now - since, now
+    checkpoint.save(self.state_path, all_state(self))
+    bar:update(k, record.last)
+    if o.on_part then o.on_part(k, record) end
+    if C.ea_interrupt_pending() ~= 0 then
+      F.raise("interrupted after part %d of %d of the dreams in %s; the same call goes on", k,
+        self.parts, o.folder)
+    end
+  end
+  bar:done(self.losses[self.parts].last)
+end
+
+local function new_session(teacher, meta, o)
+  local shape = { unpack(teacher.input_shape, 2) }
+  local self = { teacher = teacher:eval(), meta = meta, opts = o, done = 0, seconds = 0,
+    losses = {}, key = key_of(teacher, meta, o), parts = math.ceil(o.count / o.batch),
+    state_path = o.folder .. "/state.safetensors" }
+  self.classes = symbolic(teacher, { 1, unpack(shape) }, function(apply)
+    return apply().shape[2]
+  end)
+  self.like = { mean = teacher.mean, std = teacher.std, classes = self.classes, names = o.names }
+  self.quality = quality()
+  F.check(C.ea_make_folder(o.folder))
+  local p, s = o.priors, o.student
+  self.warmup = s and math.ceil(s.warmup * self.parts) or 0
+  self.fast = new_fast(teacher, { shape = shape, mean = teacher.mean, std = teacher.std,
+    batch = o.batch, steps = o.steps, lr = o.lr, lr_z = o.lr_z, bn = p.bn, ce = p.ce,
+    target = p.target, tv = p.tv, disagreement = p.disagreement, warmup = self.warmup,
+    momentum = o.momentum, shift = o.shift, layer = meta and meta.layer,
+    features = meta and meta.centroids:size(2), student = s and s.net, z = o.z, width = o.width,
+    seed = o.seed, precision = o.precision })
+  if s then
+    local peak = s.lr
+    self.learner = new_learner(teacher, self.like, { net = s.net, steps = s.steps, batch = s.batch,
+      lr = function(share) return peak * 0.5 * (1 + math.cos(math.pi * share)) end,
+      temperature = s.temperature, weight_decay = s.weight_decay, views = s.views,
+      augment = s.augment, count = self.parts * o.batch, part = o.batch, shape = shape,
+      seed = o.seed, precision = o.precision })
+  end
+  return self
+end
+
+--- See the top of this file.
+return function(teacher, meta, opts)
+  local o = F.options(opts, defaults, "dream.synthesise")
+  check_options(teacher, meta, o)
+  local self = new_session(teacher, meta, o)
+  C.ea_interrupt_defer(1)
+  local ok, message = xpcall(run, function(m)
+    return type(m) == "string" and m or debug.traceback(tostring(m))
+  end, self)
+  C.ea_interrupt_defer(0)
+  self.fast:free()
+  if self.learner then self.learner:free() end
+  if not ok then error(message, 0) end
+  local report = self.quality:report()
+  report.count, report.parts, report.engine = self.parts * o.batch, self.parts, o.engine
+  report.priors, report.folder, report.seconds = o.priors, o.folder, self.seconds
+  report.losses = self.losses
+  if report.target_error then
+    report.target_error.before = math.sqrt(self.losses[1].first.target or 0 / 0)
+  end
+  return report
+end

@@ -1,0 +1,162 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- ea.dream.synthesise: priors against slow formulas, the same bytes after an interruption, what its
+-- report says.
+
+local F = require "edgeai.ffi"
+local new_generator = require "edgeai.dream.generator"
+local new_statistics = require "edgeai.dream.statistics"
+local program = require "program"
+local tiny = require "tiny"
+
+local function fails(fn, sentence) assert.error_matches(fn, sentence, 1, true) end
+
+local split, net, meta = tiny.split(160, 3), nil, nil
+
+setup(function()
+  ea.seed(1)
+  net = tiny.net()
+  tiny.fit(net, { split = split, epochs = 4, optimizer = tiny.sgd(net) })
+  net.mean, net.std, net.input_shape = { 0.5 }, { 0.25 }, { 1, 12, 12, 1 }
+  meta = ea.dream.metadata(net, split, { share = 1, clusters = 3, components = 4 })
+end)
+
+local function synthesise(folder, given)
+  ea.seed(2)
+  local student = tiny.net()
+  local o = { count = 96, batch = 32, folder = folder, z = 16, width = 8, steps = 3, shift = 1,
+    priors = { target = 1, bn = 1, ce = 0.4, tv = 0.1, disagreement = 1.1 },
+    student = { net = student, steps = 3, batch = 32 } }
+  for key, value in pairs(given or {}) do o[key] = value end
+  if o.priors.disagreement == nil then o.student = nil end
+  return ea.dream.synthesise(net, meta, o), student
+end
+
+describe("the statistics of batch norms", function()
+  it("are the distance of a batch's from the running ones, with momentum over batches", function()
+    local seen, x = {}, ea.rng("x", { seed = 1 }):normal({ 6, 12, 12, 1 }, 0, 1)
+    local function slow(layer, input)
+      local n, c = 6 * 144, input:size(4)
+      local rows, total = input:reshape(n, c), { mean = 0, var = 0 }
+      local bn, means, vars = net:get(layer), {}, {}
+      for j = 1, c do
+        local mean, square = 0, 0
+        for i = 1, n do
+          mean, square = mean + rows:get(i, j) / n, square + rows:get(i, j) ^ 2 / n
+        end
+        means[j], vars[j] = mean, square - mean ^ 2
+        total.mean = total.mean + (mean - bn.running_mean:get(j)) ^ 2
+        total.var = total.var + (vars[j] - bn.running_var:get(j)) ^ 2
+      end
+      return math.sqrt(total.mean) + math.sqrt(total.var), means, vars
+    end
+    local found = net:features(x, { "conv1", "conv2" })
+    seen.bn1, seen.bn2 = slow("bn1", found.conv1), slow("bn2", found.conv2)
+    local statistics = new_statistics(net, 0.9)
+    local _, distance, list = statistics:measure(net, x)
+    assert.near(seen.bn1 + seen.bn2, distance:item(), 1e-3)
+    statistics:remember(list)
+    assert.near(0.9, statistics.share:item(), 1e-6)
+    local _, again = statistics:measure(net, x) -- nine tenths of the same, and one tenth
+    assert.near(distance:item(), again:item(), 1e-3)
+    assert.equal(5, #statistics:state())
+    fails(function() new_statistics(ea.nn.sequential { ea.nn.flatten {} }, 0) end,
+      "the network has no batch norm")
+  end)
+end)
+
+describe("the generator", function()
+  it("makes images of any size in fours, in [0, 1]", function()
+    local images = new_generator { shape = { 12, 8, 3 }, z = 5, k = 4 }(ea.randn { 2, 5 })
+    assert.same({ 2, 12, 8, 3 }, images.shape)
+    assert.is_true(images:min():item() >= 0 and images:max():item() <= 1)
+    fails(function() new_generator { shape = { 10, 8, 3 } } end, "multiples of 4, got 10x8")
+  end)
+end)
+
+describe("ea.dream.synthesise", function()
+  local folder = program.folder()
+  teardown(function() program.remove(folder) end)
+
+  local function hashes(where)
+    local list = {}
+    for k = 1, 3 do
+      local part = ea.io.load(("%s/%s/dreams-%05d.npz"):format(folder, where, k))
+      list[k] = part.images:hash() .. part.targets:hash()
+    end
+    return list
+  end
+
+  it("gives the same bytes when it was stopped, and goes on after the last part", function()
+    local whole, student = synthesise(folder .. "/whole")
+    fails(function()
+      synthesise(folder .. "/cut", { on_part = function(k)
+        if k == 2 then error("stop", 0) end
+      end })
+    end, "stop")
+    local first
+    local again, other = synthesise(folder .. "/cut", { on_part = function(k)
+      first = first or k
+    end })
+    assert.equal(3, first)
+    assert.same(hashes "whole", hashes "cut")
+    assert.equal(student:hash(), other:hash())
+    assert.same(whole.target_error, again.target_error)
+    assert.same({ whole.confidence, whole.agreement, whole.diversity },
+      { again.confidence, again.agreement, again.diversity })
+    fails(function() synthesise(folder .. "/cut", { seed = 9 }) end,
+      "holds dreams of other options, metadata or weights; take another folder")
+  end)
+
+  it("comes nearer to its targets than its first step, and reports what is on the disk", function()
+    local r = synthesise(folder .. "/one", { priors = { target = 1 }, steps = 20 })
+    assert.same({ 96, 3, "generator" }, { r.count, r.parts, r.engine })
+    assert.is_true(r.target_error.after < r.target_error.before)
+    local off, size, right, dreams = 0, 0, 0, ea.dream.load(folder .. "/one", split)
+    local reached = ea.dream.activations(net, dreams)
+    for k = 1, 3 do
+      local part = ea.io.load(("%s/one/dreams-%05d.npz"):format(folder, k))
+      local own = reached:narrow(1, 32 * k - 31, 32)
+      off = off + (own - part.targets):square():sum():item()
+      size = size + part.targets:square():sum():item()
+      local answer = part.logits:argmax()
+      for i = 1, 32 do
+        if answer:get(i) == part.labels:get(i) + 1 then right = right + 1 end
+      end
+    end
+    assert.near(math.sqrt(off / size), r.target_error.after, 1e-4)
+    assert.near(right / 96, r.agreement, 1e-9)
+    assert.is_true(r.diversity > 0 and r.confidence > 0.25 and r.confidence <= 1)
+    assert.equal(1, F.C.ea_file_exists(folder .. "/one/sheet-00001.png"))
+    assert.same({ 24, 24, 24, 24 }, dreams:class_counts())
+  end)
+
+  it("needs no metadata where targets do not count", function()
+    local r = ea.dream.synthesise(net, nil, { count = 32, batch = 32, folder = folder .. "/none",
+      z = 8, width = 4, steps = 2, priors = { target = 0, bn = 1, ce = 1 }, precision = "bf16" })
+    assert.is_nil(r.target_error)
+    assert.same({ 8, 8, 8, 8 }, ea.dream.load(folder .. "/none", split):class_counts())
+  end)
+
+  it("refuses what it cannot do in one sentence", function()
+    local function with(given)
+      return function() synthesise(folder .. "/refused", given) end
+    end
+    fails(with { engine = "dreams" }, "engine must be")
+    fails(with { count = 0 }, "count must be a whole number of at least 1, got 0")
+    fails(with { priors = { targets = 1 } }, "did you mean `target`?")
+    fails(with { priors = { disagreement = 1 }, student = false }, "disagreement needs a student")
+    fails(with { priors = { target = 0 } }, "all priors are 0")
+    fails(function() ea.dream.synthesise(net, nil, { folder = folder .. "/refused" }) end,
+      "the prior target needs metadata")
+    fails(function() ea.dream.synthesise(net, meta, {}) end, "folder must be given")
+    local other = tiny.net():eval()
+    fails(function() ea.dream.synthesise(other, meta, { folder = folder .. "/refused" }) end,
+      "does not say how its images were normalised")
+    other.mean, other.std = { 0.5 }, { 0.25 }
+    fails(function() ea.dream.synthesise(other, meta, { folder = folder .. "/refused" }) end,
+      "does not say how large its images are")
+    other.input_shape = { 1, 12, 12, 1 }
+    fails(function() ea.dream.synthesise(other, meta, { folder = folder .. "/refused" }) end,
+      "the metadata are of another network")
+  end)
+end)
