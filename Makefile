@@ -154,6 +154,12 @@ BENCH_HISTORY ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/edgeai/bench-history.jso
 bench: all
 	$(BUILD)/edgeai bench --precision f32,bf16 --history '$(BENCH_HISTORY)' $(ARGS)
 
+# Hours: the main job for three seeds in f32 and in bf16. What is finished is not run again.
+bf16-check:
+	@$(MAKE) --no-print-directory deps DEPS='$(BUILD_DEPS) $(RUN_DEPS)'
+	@$(MAKE) --no-print-directory $(JOBS) all
+	$(BUILD)/edgeai run experiments/bf16_accuracy.lua $(ARGS)
+
 # Reference (api/*.md), manual page and editors' definitions, all out of the comments.
 docs: all
 	@$(BUILD)/edgeai eval 'dofile("docs/reference/make.lua")("$(BUILD)/docs")'
@@ -233,7 +239,8 @@ uninstall:
 clean:
 	rm -rf $(BUILD) $(BUILD)-sanitize
 
-.PHONY: all deps nonn2s test run-tests check lint bench docs format sanitize gc-stress install rock uninstall clean FORCE
+.PHONY: all deps nonn2s test run-tests check lint bench bf16-check docs format sanitize gc-stress install rock uninstall clean FORCE
 .DELETE_ON_ERROR:
 -include $(CORE_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_BIN:=.d)
 include tests/fuzz/Makefile.inc
+include tests/peers/Makefile.inc

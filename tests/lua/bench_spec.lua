@@ -70,6 +70,9 @@ describe("edgeai bench --json", function()
       "steps" } do
       assert.is_not_nil(record[key], key)
     end
+    for _, key in ipairs { "gflops", "bound_share", "peak_bytes" } do
+      assert.equal(ea.json.null, record[key], key)
+    end
   end)
 
   it("has work, bound and memory of a network, in each precision asked for", function()

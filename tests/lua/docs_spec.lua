@@ -67,6 +67,7 @@ end
 
 local makefiles = program.read(program.root .. "/Makefile")
   .. program.read(program.root .. "/tests/fuzz/Makefile.inc")
+  .. program.read(program.root .. "/tests/peers/Makefile.inc")
 
 --- `make TARGET` is looked up; `build/edgeai ...` runs, unless it is said to take minutes.
 function examples.sh(block, title)

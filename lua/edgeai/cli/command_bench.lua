@@ -60,6 +60,14 @@ local function compare(path, results)
   end
 end
 
+--- The line of --json: every key is there, null where a benchmark has nothing of the kind.
+local function json_line(r)
+  local json = require "edgeai.json"
+  local line = { gflops = json.null, bound_share = json.null, peak_bytes = json.null }
+  for key, value in pairs(r) do line[key] = value end
+  return json.encode(line, { sort = true })
+end
+
 local function run_all(names, precisions, o, given)
   local bench = require "edgeai.bench"
   local results, rows = {}, {}
@@ -69,7 +77,7 @@ local function run_all(names, precisions, o, given)
       local r = bench.run(name, o)
       results[#results + 1] = r
       if given.json then
-        print(require("edgeai.json").encode(r, { sort = true }))
+        print(json_line(r))
         io.stdout:flush()
       else
         rows[#rows + 1] = row_of(r)
