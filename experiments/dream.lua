@@ -12,18 +12,19 @@ local cfg = ea.config {
     cifar10 = { data = "cifar10", precision = "bf16", alternate = "cifar100",
       teacher_net = { depth = 16, widths = { 16, 64, 128, 256 } }, train = { epochs = 36 },
       students = { "wrn16-1", "wrn16-2" }, augment = { crop_pad = 4 },
-      dreams = { count = 51200, width = 64 }, priors = { target = 0, bn = 10, ce = 0.4,
+      dreams = { width = 64, count = 51200 }, priors = { target = 0, bn = 10, ce = 0.4,
         disagreement = 1.1 }, adversary = { steps = 60 },
-      learn = { images = 1500000, temperature = 20, views = 4, weight_decay = 1e-4 } },
+      learn = { images = 1500000, temperature = 20, views = 4, weight_decay = 1e-4, warm = true } },
     paper = { data = "cifar10", precision = "bf16", alternate = "cifar100",
       teacher_net = { depth = 40, widths = { 16, 64, 128, 256 } }, train = { epochs = 200 },
       students = { "wrn16-1", "wrn40-2", "wrn40-4" }, augment = { crop_pad = 4 },
-      dreams = { count = 51200 }, priors = { bn = 0, ce = 0, disagreement = 0 },
+      dreams = { count = 51200 },
+      priors = { bn = 0, ce = 0, disagreement = 0 },
       learn = { images = 2500000, attention = 1000, views = 0 } } },
   data = { "fashion-mnist", "data set, or the path of a folder of images per class" },
   alternate = { type = "string", help = "another data set to learn from, without labels" },
   teacher = { type = "string", help = "trained teacher: FILE.safetensors or zoo:NAME" },
-  teacher_net = { depth = 10, widths = { { 16, 16, 32, 64 }, "channels of stem and groups" } },
+  teacher_net = { depth = 10, widths = { { 16, 32, 64, 128 }, "channels of stem and groups" } },
   train = { epochs = { 3, type = "integer", least = 1 }, lr = { 0.2, above = 0 } },
   metadata = { share = { 0.1, "of the training images", above = 0, most = 1 },
     clusters = { 10, "of a class", type = "integer", least = 1 },
@@ -37,7 +38,7 @@ local cfg = ea.config {
   learn = { images = { 150000, "seen by each student in all" }, lr = { 0.1, above = 0 },
     temperature = { 4, above = 0 }, attention = { 0, "weight; needs views=0" },
     views = { 2, "fixed copies of each image, answered for once; 0: the teacher always runs" },
-    weight_decay = 5e-4 },
+    weight_decay = 5e-4, warm = { false, "on dreams, the first student starts as the adversary" } },
   sets = { { "noise", "dreams", "alternate", "real", "real10pct" }, "what to learn from" },
   batch = { 128, "images in a step" }, augment = { crop_pad = 0, flip = "random" },
 }
@@ -78,9 +79,10 @@ if meta then print(meta:report()) end
 -- 2. Dreams: nothing of the data set is used here.
 local o, adversary = cfg.dreams, cfg.priors.disagreement ~= 0 and student(cfg.students[1])
 local report = ea.dream.synthesise(teacher, meta or nil, { folder = run:path("dreams"),
-  count = o.count, batch = o.batch, steps = o.steps, lr = o.lr, lr_z = o.lr_z, scale = o.scale,
-  width = o.width, priors = cfg.priors, names = d.names, seed = cfg.seed, precision = cfg.precision,
-  student = adversary and { net = adversary, steps = cfg.adversary.steps, lr = cfg.adversary.lr,
+  count = o.count, batch = o.batch, steps = o.steps, lr = o.lr, lr_z = o.lr_z,
+  scale = o.scale, width = o.width, priors = cfg.priors, names = d.names, seed = cfg.seed,
+  precision = cfg.precision, student = adversary and { net = adversary,
+    steps = cfg.adversary.steps, lr = cfg.adversary.lr,
     temperature = cfg.learn.temperature, views = cfg.adversary.views, augment = cfg.augment } })
 
 -- 3. Students, each from each set, over as many images, by the teacher's answers alone.
@@ -88,10 +90,10 @@ local l = cfg.learn
 local nets, seconds, sets = ea.dream.compare(run, teacher, d, { sets = cfg.sets, build = student,
   students = cfg.students, dreams = run:path("dreams"), alternate = cfg.alternate, few = few,
   images = l.images, batch = cfg.batch, lr = l.lr, temperature = l.temperature, views = l.views,
-  attention = l.attention, weight_decay = l.weight_decay, augment = cfg.augment, seed = cfg.seed,
-  precision = cfg.precision })
+  warm = l.warm and adversary or nil, attention = l.attention, weight_decay = l.weight_decay,
+  augment = cfg.augment, seed = cfg.seed, precision = cfg.precision })
 
 -- 4. Once, at the end: the test set, the table, summary.json and the pictures.
 ea.dream.conclude(run, { teacher = teacher, data = d, metadata = meta or nil, split = few,
   report = report, sets = sets, students = cfg.students, nets = nets, seconds = seconds,
-  precision = cfg.precision, seed = cfg.seed, scale = o.scale })
+  adversary = adversary or nil, precision = cfg.precision, seed = cfg.seed, scale = o.scale })

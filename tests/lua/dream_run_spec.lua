@@ -18,7 +18,8 @@ describe("experiments/dream.lua", function()
 
   local settings = "--set teacher_net.widths=4,4,4,8 --set train.epochs=1 --set dreams.count=40 "
     .. "--set dreams.batch=20 --set dreams.width=4 --set dreams.steps=2 --set metadata.share=0.5 "
-    .. "--set metadata.clusters=2 --set learn.images=150 --set batch=30 --set adversary.steps=2 "
+    .. "--set metadata.clusters=2 --set learn.images=150 --set learn.warm=true "
+    .. "--set batch=30 --set adversary.steps=2 "
     .. "--set precision=f32 --set learn.views=1 --set adversary.views=1 "
 
   local function run(arguments)
@@ -38,6 +39,7 @@ describe("experiments/dream.lua", function()
     end
     assert.same({ 40, 20, 150, "generator" }, { s["dreams.count"], s["metadata.clusters"],
       s["metadata.images"], s["dreams.engine"] })
+    assert.is_number(s["dreams.adversary_accuracy"])
     local meta = ea.dream.read_metadata(folder .. "/one/metadata.npz")
     assert.equal(meta:bytes(), s["metadata.bytes"])
     meta:check(ea.nn.load(folder .. "/one/teacher.safetensors"))

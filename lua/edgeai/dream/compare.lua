@@ -9,8 +9,10 @@
 -- opts: sets (names of these), students (names), build (function of a name -> network), dreams,
 -- alternate, few, images (seen by each student in all), batch, lr (peak of one cycle), temperature,
 -- attention (weight over group1..group3; 0), views (copies of each image that the teacher answers
--- once; 0: it runs each time), augment, weight_decay, precision, seed. Networks are written to the
--- run as STUDENT-SET.safetensors. Returns nets and seconds, each [student][set], and the sets used.
+-- once; 0: it runs each time), augment, weight_decay, precision, seed, warm (a network, as the one
+-- that learned along with the dreams, from whose weights the first student starts there). Networks
+-- are written to the run as STUDENT-SET.safetensors. Returns nets and seconds, each [student][set],
+-- and the sets used.
 
 local F = require "edgeai.ffi"
 local distill = require "edgeai.distill"
@@ -21,7 +23,8 @@ local schedule = require "edgeai.schedule"
 
 local defaults = { sets = { "dreams" }, students = F.none, build = F.none, dreams = F.none,
   alternate = F.none, few = F.none, images = 150000, batch = 128, lr = 0.1, temperature = 4,
-  attention = 0, views = 2, augment = false, weight_decay = 5e-4, precision = "f32", seed = 1 }
+  attention = 0, warm = F.none, views = 2, augment = false, weight_decay = 5e-4,
+  precision = "f32", seed = 1 }
 
 local function split_of(set, d, o)
   if set == "real" then return d.train end
@@ -62,9 +65,10 @@ return function(run, teacher, d, opts)
         split = split:views { views = o.views, augment = o.augment, seed = o.seed }
         recall = distill.recall(teacher, split, { dtype = o.precision })
       end
-      for _, name in ipairs(o.students) do
+      for i, name in ipairs(o.students) do
         random.seed(o.seed)
         local net = o.build(name)
+        if o.warm and set == "dreams" and i == 1 then net:load_state_dict(o.warm:state_dict()) end
         nets[name][set] = net
         seconds[name][set] = teach(run, net, teacher, d, split, ("%s-%s"):format(name, set), recall,
           o)

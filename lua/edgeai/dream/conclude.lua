@@ -2,8 +2,8 @@
 -- ea.dream.conclude(run, results) - the end of a run of experiments/dream.lua: teacher and students
 -- once on the test set, the table of students by what they learned from, summary.json, pictures.
 -- results: teacher, data, metadata (or nil), split (its share of the images), report (of
--- synthesise), sets (names in order), students (names in order), nets ([student][set]), precision,
--- seed, scale, seconds ([student][set] of learning).
+-- synthesise), adversary (the student that learned along, or nil), sets and students (names, in
+-- order), nets ([student][set]), precision, seed, scale, seconds ([student][set] of learning).
 
 local evaluate = require "edgeai.train.evaluate"
 local pictures = require "edgeai.dream.pictures"
@@ -40,6 +40,8 @@ return function(run, r)
     print(("activations off their targets by %.2f of these before, %.2f after; diversity %.2f")
       :format(q.target_error.before, q.target_error.after, q.diversity))
   end
+  local along = r.adversary and accuracy(r.adversary:eval()) or nil
+  if along then print(("the student that learned along with them: %.2f %%"):format(along)) end
   local used = r.metadata and r.metadata:facts()
   print(used and q.priors.target ~= 0 and ("metadata: %d clusters from %s images, %.1f kB"):format(
     used.clusters, tables.number(used.images), used.bytes / 1000)
@@ -50,7 +52,8 @@ return function(run, r)
     dreams = { count = q.count, engine = q.engine, priors = q.priors, seconds = q.seconds,
       target_error = q.target_error and q.target_error.after or nil,
       target_error_before = q.target_error and q.target_error.before or nil,
-      diversity = q.diversity, agreement = 100 * q.agreement, confidence = q.confidence },
+      adversary_accuracy = along, diversity = q.diversity, agreement = 100 * q.agreement,
+      confidence = q.confidence },
     pictures = pictures(run, { teacher = r.teacher, split = r.split, metadata = r.metadata,
       report = q, data = r.data, sets = r.sets, accuracy = found, students = r.students,
       scale = r.scale, seed = r.seed, precision = r.precision }),
