@@ -43,7 +43,7 @@ end
 local function spec_of(entry, group, o)
   return { task = group.task, net = group.net, batch = group.batch, file = group.file,
     params = group.params, folder = o.folder, threads = entry.threads,
-    precision = entry.precision }
+    precision = entry.precision, clock = entry.threads == 1 and o.clock or "wall" }
 end
 
 --- Starts an entry in one mode: process and its first answer; or nil and why it cannot be.
@@ -77,6 +77,7 @@ local function choose(entry, group, record, reference, o)
       rate, peak = turn(process, o.seconds)
       if not rate then process, ready = nil, "ended: " .. peak end
     end
+    o.note("  %s", process and ("%.4g images/s"):format(rate) or ready)
     if process then
       record.modes[#record.modes + 1] = { mode = mode, value = rate, peak = peak,
         difference = ready.difference }
@@ -96,10 +97,10 @@ local function choose(entry, group, record, reference, o)
   if not entry.process then record.absent = record.modes[1].absent end
 end
 
---- Runs a group. Options: seconds of a turn, rounds, folder, note = function. Returns records, one
--- an entry: who, precision, threads, task, net, batch, group, version, mode, rates (one a round),
--- value (their median), peak (the least of all modes'), difference, modes; or absent = why.
--- The first entry is edgeai in f32: what the others are checked against.
+--- Runs a group. Options: seconds of a turn, rounds, clock, folder, note = function. Returns
+-- records, one an entry: who, precision, threads, task, net, batch, group, version, mode, rates
+-- (one a round), value (their median), peak (the least of all modes'), difference, modes; or
+-- absent = why. The first entry is edgeai in f32: what the others are checked against.
 function compare.run(group, o)
   local records, reference = {}, nil
   for i, entry in ipairs(group.entries) do

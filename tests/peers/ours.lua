@@ -17,6 +17,7 @@ local function say(answer)
   io.flush()
 end
 
+local now = s.clock == "cpu" and os.clock or F.C.ea_clock
 ea.threads(s.threads)
 local base = memory "VmRSS"
 local case = ea.bench.open(("%s.%s"):format(s.task, s.net),
@@ -40,11 +41,11 @@ say { version = ea.version, params = case.net:parameter_count(), check = check,
 
 for line in io.lines() do
   if line == "quit" then break end
-  local seconds, stop = {}, F.C.ea_clock() + tonumber(line)
+  local seconds, stop = {}, now() + tonumber(line)
   repeat
-    local start = F.C.ea_clock()
+    local start = now()
     case.step()
-    seconds[#seconds + 1] = F.C.ea_clock() - start
-  until F.C.ea_clock() > stop and #seconds >= 3
+    seconds[#seconds + 1] = now() - start
+  until now() > stop and #seconds >= 3
   say { seconds = seconds, images = s.batch, peak = memory "VmHWM" - base }
 end

@@ -4,7 +4,7 @@
 A peer is started with one argument, a JSON object: task ("train", "infer", "dream"), net
 ("wrn-40-4"), batch, threads, precision ("f32", "bf16"), mode (words for the peer), params (how
 many the network must have), file (weights and inputs, see inputs.lua), folder (for files of its
-own). It answers in JSON lines on its standard output:
+own), clock ("wall" or "cpu", how to measure). It answers in JSON lines on its standard output:
 
   {"version": , "params": , "check": [...]}   ready: the first losses (train, dream), or all logits
   {"absent": "why"}                           cannot do this, and ends
@@ -81,15 +81,16 @@ def memory(key):
 def serve(step, images, version, params, check, base):
     """Tells that the peer is ready and answers until told to stop. base: bytes resident before
     the network was made."""
+    now = time.process_time if spec()["clock"] == "cpu" else time.perf_counter
     for _ in range(2):
         step()
     say(version=version, params=int(params), check=[float(x) for x in check])
     for line in sys.stdin:
         if line.strip() == "quit":
             break
-        seconds, stop = [], time.perf_counter() + float(line)
-        while len(seconds) < 3 or time.perf_counter() < stop:
-            start = time.perf_counter()
+        seconds, stop = [], now() + float(line)
+        while len(seconds) < 3 or now() < stop:
+            start = now()
             step()
-            seconds.append(time.perf_counter() - start)
+            seconds.append(now() - start)
         say(seconds=seconds, images=images, peak=memory("VmHWM") - base)

@@ -17,6 +17,7 @@ function results.about(cfg)
   return { machine = signed.machine, features = env.cpu_flags, date = env.date,
     revision = env.git_revision or "unknown", edgeai = env.edgeai, engine = env.conv_engine,
     blas = env.blas_core, os = env.os, seconds = cfg.seconds, rounds = cfg.rounds,
+    clock = cfg.clock == "cpu" and "the process's own time (the machine was busy)" or "wall",
     load = file and file:read("*l"):match("^%S+") or "unknown" }
 end
 
@@ -234,6 +235,7 @@ for a turn first, the fastest is compared.
 | machine | $machine |
 | features | $features |
 | load before | $load |
+| clock | $clock |
 | date | $date |
 | edgeai | $edgeai, revision $revision, $engine, OpenBLAS for $blas |
 | command | `make bench-peers` |

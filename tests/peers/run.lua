@@ -14,6 +14,8 @@ local cfg = ea.config {
     quick = { seconds = 0.2, rounds = 2, write = "build/peers/quick.md", readme = "" },
     tiny = { seconds = 0, rounds = 2, nets = { "wrn-10-1" }, batch = 2, readme = "" } },
   seconds = { 2, "of a turn", least = 0 }, rounds = { 7, type = "integer", least = 1 },
+  clock = { default = "wall", choices = { "wall", "cpu" },
+    help = "cpu: a program's own seconds, for one thread on a machine that is busy" },
   groups = { { "one thread", "portable", "threads" }, "what to compare" },
   tasks = { { "train", "infer", "dream" }, "of train, infer, dream" },
   nets = { { "wrn-40-4", "wrn-16-1" }, "networks: wrn-DEPTH-WIDTH" },
@@ -58,7 +60,8 @@ local function keep(list)
   write(kept, table.concat(lines))
 end
 
-local o = { seconds = cfg.seconds, rounds = cfg.rounds, folder = cfg.folder, note = note }
+local o = { seconds = cfg.seconds, rounds = cfg.rounds, folder = cfg.folder, clock = cfg.clock,
+  note = note }
 for _, group in ipairs(entries(cfg)) do
   if not known[group.name .. group.task .. group.net] then
     group.batch = cfg.batch or group.net == "wrn-40-4" and 32 or 128
