@@ -68,7 +68,9 @@ for g in range(1, 4):
         other, y = x, conv(name + "conv2")
         if name + "shortcut.weight" in state:
             layer("route", layers=a)
-            conv(name + "shortcut", stride)
+            if stride > 1:  # its 1x1 convolutions pass over the stride
+                layer("maxpool", size=1, stride=stride, padding=0)
+            conv(name + "shortcut")
             other = y
         x = layer("shortcut", activation="linear", **{"from": other})
 norm_relu("bn")
