@@ -20,7 +20,8 @@ typedef struct job {
 static void run_piece(const job *j, int64_t item, int64_t piece) {
   const ea_gemm *g = j->g;
   int64_t lda = g->ta ? g->m : g->k, ldb = g->tb ? g->k : g->n, ldc = g->n;
-  int64_t a = item * g->m * g->k, b = item * g->k * g->n, c = item * g->m * g->n;
+  int64_t a = g->shared & 1 ? 0 : item * g->m * g->k, b = g->shared & 2 ? 0 : item * g->k * g->n;
+  int64_t c = item * g->m * g->n;
   int64_t m = g->m, n = g->n, at = piece * j->step;
   if (m >= n) {
     m = EA_MIN(j->step, m - at);

@@ -10,13 +10,14 @@ typedef struct ea_gemm {
   int dtype; /* EA_F32 or EA_F64 */
   int ta, tb;
   int64_t batch, m, n, k;
+  int shared;        /* bit 0: a is one matrix for the whole batch; bit 1: b is */
   const void *a, *b; /* {batch, m, k} ({batch, k, m} where ta), {batch, k, n} ({batch, n, k}) */
   void *c;           /* {batch, m, n} */
   int add;           /* 1: c += a b, 0: c = a b */
 } ea_gemm;
 
 /* Runs it, cut into pieces by shape alone: any number of threads gives the same bytes. Every
- * element of c is one sum over k inside one call of the BLAS. */
+ * element of c is one sum over k inside one call of the BLAS; batch does not change its sizes. */
 int ea_gemm_run(const ea_gemm *g);
 
 /* f32 memory with t's values: t's own, or for bf16 the next part of *scratch, which moves on. */

@@ -2,7 +2,7 @@
  * unary.c - functions of one tensor, element by element; p and q are the op's attributes.
  *
  *   affine      scale x + shift         pow_scalar  x^exponent
- *   exp log sqrt sin cos                square      x^2
+ *   exp log sqrt sin cos atan           square      x^2
  *   abs         |x|, gradient 0 at 0    sign        -1, 0, 1, gradient 0
  *   relu        max(x, 0)               leaky_relu  x > 0 ? x : slope x
  *   sigmoid     1 / (1 + e^-x)          tanh
@@ -73,6 +73,7 @@ UNARY(sqrt, "", KEEP_Y, sqrt(x[i]), g[i] / (2 * y[i]))
 UNARY(square, "", KEEP_X, x[i] * x[i], 2 * x[i] * g[i])
 UNARY(sin, "", KEEP_X, sin(x[i]), cos(x[i]) * g[i])
 UNARY(cos, "", KEEP_X, cos(x[i]), -sin(x[i]) * g[i])
+UNARY(atan, "", KEEP_X, atan(x[i]), g[i] / (1 + x[i] * x[i]))
 
 UNARY(abs, "", KEEP_X, fabs(x[i]), x[i] > 0 ? g[i] : x[i] < 0 ? -g[i] : 0)
 UNARY(sign, "", NOTHING, x[i] > 0 ? 1 : x[i] < 0 ? -1 : x[i], 0 * g[i])

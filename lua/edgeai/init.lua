@@ -67,8 +67,8 @@ end
 
 -- Modules by name; those whose file is named otherwise are listed.
 local files = { graph = "community" }
-local modules = { "nn", "data", "train", "nonn", "distill", "optim", "schedule", "io", "image",
-  "json", "graph", "capture", "config", "run", "plot", "draw", "progress", "table", "zoo",
+local modules = { "nn", "vis", "data", "train", "nonn", "distill", "optim", "schedule", "io",
+  "image", "json", "graph", "capture", "config", "run", "plot", "draw", "progress", "table", "zoo",
   "bench", "doctor", "kmeans", "pca", "tsne", "dream" }
 local is_module = {}
 for _, name in ipairs(modules) do is_module[name] = true end

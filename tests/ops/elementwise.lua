@@ -117,7 +117,7 @@ return function(ea)
     { "pow_scalar", function() return 1 end, { exponent = 0 } },
     { "exp", math.exp }, { "log", function(x) return math.log(x) end, positive = true },
     { "sqrt", math.sqrt, positive = true }, { "square", function(x) return x * x end },
-    { "sin", math.sin }, { "cos", math.cos }, { "abs", math.abs },
+    { "sin", math.sin }, { "cos", math.cos }, { "atan", math.atan }, { "abs", math.abs },
     { "sign", function(x) return x > 0 and 1 or x < 0 and -1 or x end },
     { "relu", function(x) return x <= 0 and 0 or x end },
     { "leaky_relu", function(x, a) return x > 0 and x or (a.slope or 0.01) * x end },

@@ -3,6 +3,8 @@
 -- at the top of each op's file.
 
 --- {n,h,w,c} nested zeros.
+local plain = dofile((debug.getinfo(1, "S").source:match("^@(.*/)") or "") .. "plain.lua")
+
 local function images(n, h, w, c)
   local y = {}
   for b = 1, n do
@@ -214,6 +216,13 @@ local function warp(inputs, attrs)
 end
 
 --- One image input.
+local function redirected_relu(inputs, attrs)
+  local x = inputs[1]:tolist()
+  return plain.build(inputs[1].shape, function(index)
+    return math.min(math.max(plain.at(x, index), 0), attrs.high or math.huge)
+  end)
+end
+
 local function image_case(op, name, size, attrs, reference)
   return {
     op = op, name = name, attrs = attrs, reference = reference, grad = { 1 },
@@ -274,6 +283,10 @@ return function()
     image_case("global_max_pool", "5 channels", { 3, 4, 3, 5 }, {}, function(inputs)
       return global_pool(inputs, -math.huge, math.max, function(v) return v end)
     end),
+
+    image_case("redirected_relu", "some units alive in each image", { 3, 4, 5 }, {},
+      redirected_relu),
+    image_case("redirected_relu", "cut above", { 2, 3, 3, 4 }, { high = 0.5 }, redirected_relu),
 
     image_case("resize", "bilinear, up", { 2, 3, 4, 2 }, { height = 7, width = 6 }, resize),
     image_case("resize", "bilinear, down", { 2, 7, 6, 2 }, { height = 3, width = 1 }, resize),

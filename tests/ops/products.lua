@@ -22,22 +22,22 @@ end
 return function(ea) -- luacheck: no unused args
   local cases = {}
 
-  local function matmul(name, batch, m, k, n, ta, tb, small)
-    local function shape(rows, columns, transposed)
+  local function matmul(name, batch, m, k, n, ta, tb, small, shared)
+    local function shape(rows, columns, transposed, one)
       local size = transposed and { columns, rows } or { rows, columns }
-      if batch then table.insert(size, 1, batch) end
+      if batch and not one then table.insert(size, 1, batch) end
       return size
     end
     cases[#cases + 1] = { op = "matmul", name = name, attrs = { ta = ta, tb = tb },
       grad = small and { 1, 2 } or {},
       inputs = function(dtype, rand)
-        return { rand(shape(m, k, ta), dtype), rand(shape(k, n, tb), dtype) }
+        return { rand(shape(m, k, ta), dtype), rand(shape(k, n, tb, shared), dtype) }
       end,
       reference = function(x)
         local a, b = x[1]:tolist(), x[2]:tolist()
         if not batch then return multiply(a, b, ta, tb) end
         local c = {}
-        for i = 1, batch do c[i] = multiply(a[i], b[i], ta, tb) end
+        for i = 1, batch do c[i] = multiply(a[i], shared and b or b[i], ta, tb) end
         return c
       end }
   end
@@ -45,6 +45,7 @@ return function(ea) -- luacheck: no unused args
     local how = (t[1] and "a'" or "a") .. " " .. (t[2] and "b'" or "b")
     matmul(how, nil, 3, 4, 2, t[1], t[2], true)
     matmul("batch " .. how, 3, 2, 3, 4, t[1], t[2], true)
+    matmul("batch, one second matrix " .. how, 3, 2, 3, 4, t[1], t[2], true, true)
     matmul("in pieces " .. how, nil, 150, 128, 130, t[1], t[2])
     matmul("in pieces, wide " .. how, nil, 33, 256, 300, t[1], t[2])
   end

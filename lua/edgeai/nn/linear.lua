@@ -20,8 +20,20 @@ local function constructor(given)
   return self
 end
 
+--- As forward; what comes out of a row is the same to the bit whatever other rows there are, which
+-- one large product does not promise. For few rows: Module.apart asks for it.
+local function row_by_row(self, x)
+  local size, dtype = x.shape, x.dtype
+  size[1], size[#size] = -1, self.opts.out
+  local rows = x:to(self.weight.dtype):reshape(-1, 1, self.opts.inp)
+  local y = ops.functions.matmul(rows, self.weight, { tb = true })
+  if self.opts.bias then y = y + self.bias end
+  return y:reshape(size):to(dtype)
+end
+
 function Linear:forward(x)
   if self.wide and x.dtype == "bf16" then x = x:to("f32") end -- the head: f32 whatever comes in
+  if Module.apart() then return row_by_row(self, x) end
   if self.opts.bias then return ops.functions.linear(x, self.weight, self.bias) end
   return ops.functions.linear(x, self.weight)
 end

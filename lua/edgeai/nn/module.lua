@@ -193,6 +193,8 @@ end
 -- ---- running -----------------------------------------------------------------------------------
 
 local observer -- { fn(module, x, y), outer } while observe() runs
+local replaced -- { kind = fn(module, x, ...) } while replace() runs
+local apart = false -- while run_apart() runs
 
 --- What comes before forward: parameters exist; x is of the network's precision.
 function Module:enter(x)
@@ -206,7 +208,7 @@ end
 --- m(x): runs forward. The call is no tail call on purpose: an error finds the path in this frame.
 function Module.__call(self, x, ...)
   x = self:enter(x)
-  local y = self:forward(x, ...)
+  local y = (replaced and replaced[self.kind] or self.forward)(self, x, ...)
   local o = observer
   while o do
     o.fn(self, x, y)
@@ -225,6 +227,30 @@ function Module.observe(seen, fn, ...)
   if not ok then error(result, 0) end
   return result
 end
+
+--- Runs fn(...) with other forwards for some kinds of layers: { relu = function(layer, x) end }.
+-- Returns fn's first result, or raises its error.
+function Module.replace(forwards, fn, ...)
+  local outer = replaced
+  replaced = forwards
+  local ok, result = pcall(fn, ...)
+  replaced = outer
+  if not ok then error(result, 0) end
+  return result
+end
+
+--- Runs fn(...) so that what a network gives for one image is the same to the bit in every batch.
+-- Returns fn's first result, or raises its error.
+function Module.run_apart(fn, ...)
+  local outer = apart
+  apart = true
+  local ok, result = pcall(fn, ...)
+  apart = outer
+  if not ok then error(result, 0) end
+  return result
+end
+--- Is run_apart running? Layers whose result for one image could depend on the others ask.
+function Module.apart() return apart end
 
 --- "group2.0.conv1", or nil for the network itself.
 function Module.path(self)

@@ -1,0 +1,244 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- edgeai.vis.engine - a batch of images that learn: parameters, captured graphs, updates.
+--
+-- One engine is made for n images and may then serve one batch after the other (engine:load). A
+-- step is forward and backward through the frozen network, of which the parameters of the images
+-- alone take a gradient, and one update. Everything is computed image by image, so that an image
+-- comes out the same to the bit in a batch of any size. Networks with batch norms must be in
+-- evaluation mode for that: the engine sees to it while it records.
+
+local F = require "edgeai.ffi"
+local Module = require "edgeai.nn.module"
+local capture = require "edgeai.capture"
+local context = require "edgeai.vis.context"
+local dry = require "edgeai.vis.dry"
+local grad = require "edgeai.grad"
+local layers = require "edgeai.vis.layers"
+local ops = require "edgeai.ops"
+local random = require "edgeai.random"
+local tensor = require "edgeai.tensor"
+local transform = require "edgeai.vis.transform"
+
+local functions = ops.functions
+local engine = {}
+engine.__index = engine
+
+-- ---- forwards of layers while images are optimised ---------------------------------------------
+
+local function redirected(_, x) return functions.redirected_relu(x) end
+local function redirected6(_, x) return functions.redirected_relu(x, { high = 6 }) end
+
+--- A max pool whose gradient is that of the mean over its windows (Lucid's smoothed gradient).
+local function smooth_pool(layer, x)
+  local soft = functions.avg_pool2d(x, layer.attrs)
+  return soft + grad.no_grad(function()
+    return functions.max_pool2d(x, layer.attrs) - soft
+  end)
+end
+
+local function forwards(redirect, smooth)
+  local map = {}
+  if redirect then map.relu, map.relu6 = redirected, redirected6 end
+  if smooth then map.max_pool = smooth_pool end
+  return map
+end
+
+-- ---- the network's side ------------------------------------------------------------------------
+
+--- x in [0, 1] as the network wants it.
+local function normalised(self, T, x)
+  local o = self.opts
+  local scale, shift = {}, {}
+  for c = 1, #o.std do scale[c], shift[c] = 1 / o.std[c], -o.mean[c] / o.std[c] end
+  if x:size(4) ~= #scale then
+    F.raise("render: the images have %d channels, the network's mean has %d", x:size(4), #scale)
+  end
+  return x * T:constant(scale) + T:constant(shift)
+end
+
+--- Activations by name of x in [0, 1], in evaluation mode.
+local function run_layers(self, T, x, names)
+  local net, was = self.net, {}
+  net:walk(function(_, m) was[m], m.training = m.training, false end)
+  local ok, found = pcall(Module.run_apart, layers.run, net, normalised(self, T, x), names)
+  for m, training in pairs(was) do m.training = training end
+  if not ok then error(found, 0) end
+  return found
+end
+
+--- Activations of a picture that an objective compares with, computed once.
+local function reference(self, picture, layer)
+  local x = F.need_tensor(picture, "render: a picture"):detach()
+  x = x.dtype == "u8" and x:to("f32") / 255 or x:to("f32")
+  if x.ndim == 3 then x = x:reshape { 1, unpack(x.shape) } end
+  local T = { constant = function(_, v) return tensor.tensor(v, "f32") end }
+  return grad.no_grad(function() return run_layers(self, T, x, { layer })[layer]:to("f32") end)
+end
+
+-- ---- recording ---------------------------------------------------------------------------------
+
+local function new_context(self, fields)
+  local o = self.opts
+  local T = { n = self.n, total = o.total, ids = self.ids, steps = o.steps, seed = o.seed,
+    labels = self.net and self.net.meta and self.net.meta.names, net = self.net, lucid = o.lucid,
+    of = function(picture, layer) return self.references[layer .. "/" .. tostring(picture.p)] end }
+  for key, value in pairs(fields or {}) do T[key] = value end
+  return context.new(T)
+end
+
+local function images_of(self, T)
+  local values = {}
+  for _, leaf in ipairs(self.leaves) do values[leaf.name] = leaf.tensor end
+  return self.param.image(values, T)
+end
+
+--- Which layers the objective asks for: it is run once on shapes alone. Activations of pictures
+-- that it compares with are computed then.
+local function needed_layers(self)
+  local names, pictures, found = {}, {}, {}
+  dry(function()
+    local T
+    local function get(name)
+      if not found[name] then
+        names[#names + 1] = name
+        local x = transform.apply(T, T.input, self.opts.transforms, self.opts.input)
+        found[name] = run_layers(self, T, x, { name })[name]
+      end
+      return found[name]
+    end
+    local function of(picture, layer)
+      pictures[#pictures + 1] = { picture = picture, layer = layer }
+      return reference(self, picture, layer)
+    end
+    T = new_context(self, { input = images_of(self, new_context(self)), get = get, of = of })
+    self.objective:value(T)
+  end)
+  for _, p in ipairs(pictures) do
+    self.references[p.layer .. "/" .. tostring(p.picture.p)] = reference(self, p.picture, p.layer)
+  end
+  return names
+end
+
+--- The function that a graph records: minus the sum of values, values, images, every term.
+local function record(self, T, names)
+  local image = images_of(self, T)
+  T.input = image
+  local found = {}
+  if #names > 0 then
+    local x = transform.apply(T, image, self.opts.transforms, self.opts.input)
+    found = run_layers(self, T, x, names)
+  end
+  local function get(name) return found[name] end
+  T.get = get
+  local value = self.objective:value(T)
+  local results = { -value:sum(), value, image }
+  for i, term in ipairs(self.terms) do
+    results[3 + i] = term.node:value(T)
+  end
+  return unpack(results)
+end
+
+--- The graph for a step: with redirected ReLUs or without.
+local function graph_for(self, redirect)
+  local key = redirect and "redirected" or "plain"
+  if self.graphs[key] then return self.graphs[key] end
+  self.names = self.names or needed_layers(self)
+  local T = new_context(self)
+  local graph = Module.replace(forwards(redirect, self.opts.smooth_pool), capture, function()
+    return record(self, T, self.names)
+  end, {})
+  self.graphs[key] = { graph = graph, T = T }
+  return self.graphs[key]
+end
+
+-- ---- making one --------------------------------------------------------------------------------
+
+--- An engine for n images. opts: mean, std, steps, total, seed, lucid, transforms (list), input
+-- {h, w}, redirect (steps), smooth_pool, optimizer (a function of a list of tensors).
+function engine.new(net, objective, param, n, opts)
+  local self = setmetatable({ net = net, objective = objective, terms = objective:terms(),
+    param = param, n = n, opts = opts, graphs = {}, references = {}, leaves = {}, ids = {} },
+    engine)
+  for k = 1, n do self.ids[k] = k end
+  local list = {}
+  local outer = F.set_scope(nil)
+  for i, leaf in ipairs(param.leaves) do
+    local t = tensor.zeros({ leaf.shared or n, unpack(leaf.size) }):require_grad()
+    self.leaves[i] = { name = leaf.name, tensor = t, init = leaf.init, shared = leaf.shared }
+    list[i] = t
+  end
+  self.optimizer = opts.optimizer(list)
+  F.set_scope(outer)
+  return self
+end
+
+--- Starts anew with these images (numbers from 1).
+function engine:load(ids)
+  self.ids, self.step_count = ids, 0
+  for _, leaf in ipairs(self.leaves) do
+    for k = 1, leaf.shared or self.n do
+      local id = leaf.shared and k or ids[k]
+      local stream = random.rng("vis/start/" .. leaf.name,
+        { seed = self.opts.seed, index = (id - 1) * 2 ^ 20 })
+      local row = leaf.init(stream, id, "f32")
+      leaf.tensor:detach():narrow(1, k, 1):copy(row:reshape { 1, unpack(row.shape) })
+      row:drop()
+    end
+  end
+  self.optimizer:restart()
+  for _, g in pairs(self.graphs) do g.T:fill(1, ids) end
+end
+
+--- One step; returns the values before it {n}, and the graph's outputs.
+function engine:step()
+  local step = self.step_count + 1
+  local g = graph_for(self, step <= self.opts.redirect)
+  if g.ids ~= self.ids then
+    g.ids = self.ids
+    g.T:fill(step, self.ids)
+  else
+    g.T:fill(step)
+  end
+  local outputs = g.graph.outputs
+  g.graph:forward(step)
+  self.outputs = outputs
+  return outputs, g.graph
+end
+
+--- The update that belongs to the last step's forward.
+function engine:update(graph)
+  graph:backward()
+  self.optimizer:step()
+  self.step_count = self.step_count + 1
+end
+
+--- Runs the network eagerly on the images as they are, through the last step's transforms.
+function engine:run()
+  local T = new_context(self)
+  T:fill(self.step_count + 1, self.ids)
+  local x = transform.apply(T, images_of(self, T), self.opts.transforms, self.opts.input)
+  return run_layers(self, T, x, { "output" })
+end
+
+--- Images {n, h, w, c} as they are now.
+function engine:images()
+  return grad.no_grad(function()
+    local T = new_context(self)
+    return images_of(self, T):detach():clone()
+  end)
+end
+
+--- Bytes that a step needs at most.
+function engine:peak()
+  local peak = graph_for(self, false).graph.peak
+  if self.opts.redirect > 0 then peak = peak + graph_for(self, true).graph.bytes end
+  return peak
+end
+
+--- Frees the graphs.
+function engine:free()
+  for _, g in pairs(self.graphs) do g.graph:free() end
+  self.graphs = {}
+end
+
+return engine

@@ -1,0 +1,88 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- edgeai.vis.why - why a rendering went wrong: which term, image, step, layer, and a few numbers.
+
+local F = require "edgeai.ffi"
+local Module = require "edgeai.nn.module"
+local grad = require "edgeai.grad"
+
+local why = {}
+
+--- First image whose value is not finite.
+local function first_bad(values)
+  for k = 1, values:size(1) do
+    local v = values[k]
+    if v ~= v or math.abs(v) == math.huge then return k, v end
+  end
+end
+
+--- Calls see(name, output of every layer that has activations) for the images as they are.
+local function look_at_layers(engine, see)
+  local names = {}
+  engine.net:walk(function(name, m) names[m] = names[m] or name end)
+  grad.no_grad(function()
+    Module.observe(function(m, _, y)
+      if #m.children == 0 and F.is_tensor(y) then see(names[m], m, y:to("f32")) end
+    end, engine.run, engine)
+  end)
+end
+
+--- "; first in layer3.0.bn1" or "".
+local function first_layer(engine)
+  local where
+  look_at_layers(engine, function(name, _, y)
+    if not where and y:count_nonfinite() > 0 then where = name end
+  end)
+  return where and ("; the first layer that gives such numbers is %s"):format(where)
+    or "; the layers' activations are finite"
+end
+
+--- Raises: a value is NaN or infinite.
+function why.not_finite(engine, outputs, step)
+  local image, value = first_bad(outputs[2])
+  local term = "the objective"
+  for i, t in ipairs(engine.terms) do
+    local bad = outputs[3 + i].ndim == 1 and first_bad(outputs[3 + i])
+    if bad then
+      term = t.label
+      break
+    end
+  end
+  F.raise("render: %s became %s at step %d for image %d%s", term,
+    value ~= value and "NaN" or "infinite", step, engine.ids[image], first_layer(engine))
+end
+
+--- Share of zeros that each ReLU gives image k, the deadest first: "relu 100 %, ...".
+local function dead_units(engine, k)
+  local list = {}
+  look_at_layers(engine, function(name, m, y)
+    if m.kind ~= "relu" and m.kind ~= "relu6" then return end
+    local one = y:select(1, k):reshape(-1)
+    local zeros = one:numel() - one:greater(0):to("f32"):sum():item()
+    list[#list + 1] = { name = name, share = zeros / one:numel() }
+  end)
+  table.sort(list, function(a, b) return a.share > b.share end)
+  local words = {}
+  for i = 1, math.min(3, #list) do
+    words[i] = ("%s %.0f %%"):format(list[i].name, 100 * list[i].share)
+  end
+  return #words > 0 and "; units that are 0: " .. table.concat(words, ", ") or ""
+end
+
+--- Raises if no gradient at all reached one of the images: it would stay as it is, mostly grey.
+function why.no_gradient(engine, step)
+  for k = 1, engine.n do
+    local most = 0
+    for _, leaf in ipairs(engine.leaves) do
+      local g = leaf.tensor.grad
+      if leaf.shared then return end
+      most = math.max(most, g and g:narrow(1, k, 1):abs():max():item() or 0)
+    end
+    if most == 0 then
+      F.raise("render: no gradient reaches image %d at step %d: nothing that the objective (%s) "
+        .. "looks at answers to it%s", engine.ids[k], step, tostring(engine.objective),
+        dead_units(engine, k))
+    end
+  end
+end
+
+return why
