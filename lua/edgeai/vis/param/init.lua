@@ -25,7 +25,7 @@ local tensor = require "edgeai.tensor"
 local text = require "edgeai.text"
 
 local param = {}
-local kinds, own_options = {}, {}
+local kinds = {}
 
 local common = { size = F.none, channels = F.none, sd = 0.01, colour = "lucid",
   squash = "sigmoid", alpha = false, image = F.none, mask = F.none }
@@ -49,7 +49,7 @@ spec.__tostring = describe
 
 --- Adds a kind: options of its own with their values, and the function. See the top.
 function param.register(kind, options, make)
-  kinds[kind], own_options[kind] = make, options
+  kinds[kind] = make
   param[kind] = function(given)
     local defaults = {}
     for key, value in pairs(common) do defaults[key] = value end

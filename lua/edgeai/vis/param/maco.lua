@@ -9,7 +9,6 @@
 local F = require "edgeai.ffi"
 local fourier = require "edgeai.vis.param.fourier"
 local ops = require "edgeai.ops"
-local tensor = require "edgeai.tensor"
 
 local functions = ops.functions
 local maco = {}
