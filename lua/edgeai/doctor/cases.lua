@@ -13,9 +13,10 @@ local function case(op, inputs, attrs, label)
   cases[#cases + 1] = { op = op, inputs = inputs, attrs = attrs or {}, label = label }
 end
 
-for _, op in ipairs { "abs", "affine", "cos", "exp", "gelu", "leaky_relu", "relu", "sigmoid",
-  "sign", "silu", "sin", "softplus", "square", "tanh", "cumsum", "log_softmax", "logsumexp", "max",
-  "mean", "min", "norm", "softmax", "sum", "var", "argmax", "argmin", "sort" } do
+for _, op in ipairs { "abs", "affine", "atan", "cos", "exp", "gelu", "leaky_relu", "relu",
+  "sigmoid", "sign", "silu", "sin", "softplus", "square", "tanh", "cumsum", "log_softmax",
+  "logsumexp", "max", "mean", "min", "norm", "softmax", "sum", "var", "argmax", "argmin",
+  "sort" } do
   case(op, { { small, "x" } })
 end
 for _, op in ipairs { "log", "sqrt" } do case(op, { { small, "+" } }) end
@@ -54,6 +55,7 @@ case("matmul", { { { 37, 19 }, "x" }, { { 19, 45 }, "x" } })
 case("matmul", { { { 64, 37 }, "x" }, { { 37, 48 }, "x" } }, {}, "64x37x48")
 
 case("avg_pool2d", { { image, "x" } }, { size = 2 })
+case("redirected_relu", { { image, "x" } }, { high = 0.75 })
 case("max_pool2d", { { image, "x" } }, { size = 3, stride = 2, pad = 1 })
 case("global_avg_pool", { { image, "x" } })
 case("global_max_pool", { { image, "x" } })
