@@ -222,3 +222,62 @@ describe("Module.run_apart", function()
     end
   end)
 end)
+
+describe("a rendering in a folder", function()
+  local net = network()
+  local program = require "program"
+
+  it("is read again, goes on after an interrupt to the same bytes, refuses another's", function()
+    local dir = program.folder()
+    local goal = obj.channel("layer2/pre", { 1, 2, 3, 4, 5 })
+    local o = quick { batch = 2, steps = 8, thresholds = { 3, 8 } }
+    local whole = ea.vis.render(net, goal, o)
+    o.out = dir
+    o.on_step = function(step)
+      if step == 5 then require("edgeai.ffi").C.ea_interrupt_raise(2) end
+    end
+    local first = ea.vis.render(net, goal, o)
+    require("edgeai.ffi").C.ea_interrupt_clear()
+    assert.is_true(first.interrupted)
+    assert.equal(2, first.done)
+    assert.is_true(same(first.thresholds[1]:narrow(1, 1, 2), whole.thresholds[1]:narrow(1, 1, 2)))
+    o.on_step = nil
+    local second = ea.vis.render(net, goal, o)
+    assert.is_true(same(second.images, whole.images))
+    assert.is_true(same(second.history.total, whole.history.total))
+    assert.is_true(same(second.thresholds[1], whole.thresholds[1]))
+    local steps = 0
+    o.on_step = function() steps = steps + 1 end
+    local third = ea.vis.render(net, goal, o)
+    assert.equal(0, steps)
+    assert.is_true(same(third.images, whole.images))
+    o.seed = 4
+    assert.matches("belongs to another rendering", sentence(ea.vis.render, net, goal, o))
+    program.remove(dir)
+  end)
+end)
+
+describe("ea.vis.start", function()
+  local net = network()
+
+  it("gives a handle: step, peek, tweak, stop", function()
+    local whole = ea.vis.render(net, "layer2/pre:1", quick { steps = 7 })
+    local h = ea.vis.start(net, "layer2/pre:1", quick { steps = 7 })
+    h:step(3)
+    local middle = h:peek()
+    h:step(4)
+    assert.is_true(same(h:peek(), whole.images))
+    assert.is_false(same(middle, whole.images))
+    assert.matches("7 of 7 steps", tostring(h))
+    h:tweak { lr = 0 }:step(5)
+    assert.is_true(same(h:peek(), whole.images))
+    h:tweak { lr = 0.05, objective = "layer1/pre:2", transforms = {} }:step()
+    assert.matches("for 2 images", sentence(h.tweak, h, { objective = obj.channel("layer1",
+      { 1, 2 }) }))
+    local r = h:stop()
+    assert.equal(13, r.steps)
+    assert.is_true(same(r.history.total:narrow(1, 1, 7), whole.history.total))
+    assert.is_true(r.history["channel(layer1/pre, 2)"] ~= nil)
+    assert.matches("was stopped", sentence(h.step, h))
+  end)
+end)

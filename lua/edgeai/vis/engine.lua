@@ -14,6 +14,7 @@ local context = require "edgeai.vis.context"
 local dry = require "edgeai.vis.dry"
 local grad = require "edgeai.grad"
 local layers = require "edgeai.vis.layers"
+local lucid = require "edgeai.vis.lucid"
 local ops = require "edgeai.ops"
 local random = require "edgeai.random"
 local tensor = require "edgeai.tensor"
@@ -92,6 +93,13 @@ local function images_of(self, T)
   return self.param.image(values, T)
 end
 
+--- x through the transforms, as they are at that step.
+local function transformed(self, T, x, step)
+  local o = self.opts
+  if o.lucid then return lucid.apply(T, x, o.transforms, step) end
+  return transform.apply(T, x, o.transforms, o.input)
+end
+
 --- Which layers the objective asks for: it is run once on shapes alone. Activations of pictures
 -- that it compares with are computed then.
 local function needed_layers(self)
@@ -101,7 +109,7 @@ local function needed_layers(self)
     local function get(name)
       if not found[name] then
         names[#names + 1] = name
-        local x = transform.apply(T, T.input, self.opts.transforms, self.opts.input)
+        local x = transformed(self, T, T.input, 1)
         found[name] = run_layers(self, T, x, { name })[name]
       end
       return found[name]
@@ -120,32 +128,33 @@ local function needed_layers(self)
 end
 
 --- The function that a graph records: minus the sum of values, values, images, every term.
-local function record(self, T, names)
+local function record(self, T, names, step)
   local image = images_of(self, T)
   T.input = image
   local found = {}
   if #names > 0 then
-    local x = transform.apply(T, image, self.opts.transforms, self.opts.input)
+    local x = transformed(self, T, image, step)
     found = run_layers(self, T, x, names)
   end
   local function get(name) return found[name] end
   T.get = get
   local value = self.objective:value(T)
-  local results = { -value:sum(), value, image }
-  for i, term in ipairs(self.terms) do
-    results[3 + i] = term.node:value(T)
-  end
+  local function each(v) return v:numel() == T.n and v or v:reshape(1):expand(T.n) end
+  local results = { -value:sum(), each(value), image }
+  for i, term in ipairs(self.terms) do results[3 + i] = each(term.node:value(T)) end
   return unpack(results)
 end
 
 --- The graph for a step: with redirected ReLUs or without.
-local function graph_for(self, redirect)
+local function graph_for(self, step)
+  local redirect = step <= self.opts.redirect
   local key = redirect and "redirected" or "plain"
+  if self.opts.lucid then key = key .. lucid.key(self.opts, self.opts.transforms, step) end
   if self.graphs[key] then return self.graphs[key] end
   self.names = self.names or needed_layers(self)
   local T = new_context(self)
   local graph = Module.replace(forwards(redirect, self.opts.smooth_pool), capture, function()
-    return record(self, T, self.names)
+    return record(self, T, self.names, step)
   end, {})
   self.graphs[key] = { graph = graph, T = T }
   return self.graphs[key]
@@ -186,14 +195,14 @@ function engine:load(ids)
     end
   end
   self.optimizer:restart()
-  for _, g in pairs(self.graphs) do g.T:fill(1, ids) end
 end
 
---- One step; returns the values before it {n}, and the graph's outputs.
-function engine:step()
+--- Forward at the images as they are; returns the outputs (loss, values {n}, images, each term) and
+-- the graph.
+function engine:forward()
   local step = self.step_count + 1
-  local g = graph_for(self, step <= self.opts.redirect)
-  if g.ids ~= self.ids then
+  local g = graph_for(self, step)
+  if g.ids ~= self.ids then -- new, or images were loaded since
     g.ids = self.ids
     g.T:fill(step, self.ids)
   else
@@ -216,7 +225,7 @@ end
 function engine:run()
   local T = new_context(self)
   T:fill(self.step_count + 1, self.ids)
-  local x = transform.apply(T, images_of(self, T), self.opts.transforms, self.opts.input)
+  local x = transformed(self, T, images_of(self, T), self.step_count + 1)
   return run_layers(self, T, x, { "output" })
 end
 
@@ -228,10 +237,24 @@ function engine:images()
   end)
 end
 
+--- Goes on behind that step: parameters and the optimiser's memory were set to what they were.
+function engine:go_to(step)
+  self.step_count = step
+  self.optimizer:go_to(step)
+end
+
+--- Another objective or other transforms from here on.
+function engine:change(objective, transforms)
+  self:free()
+  self.names = nil
+  if objective then self.objective, self.terms = objective, objective:terms() end
+  if transforms then self.opts.transforms = transforms end
+end
+
 --- Bytes that a step needs at most.
 function engine:peak()
-  local peak = graph_for(self, false).graph.peak
-  if self.opts.redirect > 0 then peak = peak + graph_for(self, true).graph.bytes end
+  local peak = graph_for(self, self.opts.redirect + 1).graph.peak
+  if self.opts.redirect > 0 then peak = peak + graph_for(self, 1).graph.bytes end
   return peak
 end
 

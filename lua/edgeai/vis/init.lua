@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- edgeai.vis - seeing inside a network: images optimised to show what a part of it answers to.
--- `ea.vis.objectives` (objectives/), `ea.vis.render` (render.lua), `ea.vis.param` (param.lua),
--- `ea.vis.transform` (transform.lua).
+-- `ea.vis.objectives` (objectives/), `ea.vis.render` (render.lua), `ea.vis.start` (handle.lua),
+-- `ea.vis.param` (param/), `ea.vis.transform` (transform.lua), `ea.vis.optimizer` (optimizer.lua).
 
 local context = require "edgeai.vis.context"
 local F = require "edgeai.ffi"
@@ -25,12 +25,13 @@ vis.context = context.of
 --- Activations of a network by name, { name = tensor }: vis.layers(net, x, { "group1/pre", ... }).
 vis.layers = layers.run
 
-local render = require "edgeai.vis.render"
 local colour = require "edgeai.vis.colour"
 
-vis.render = render.render
+vis.render = require "edgeai.vis.render"
+vis.start = require "edgeai.vis.handle"
 vis.param = require "edgeai.vis.param"
 vis.transform = require "edgeai.vis.transform"
+vis.lucid = require "edgeai.vis.lucid"
 vis.optimizer = require "edgeai.vis.optimizer"
 --- The colour matrix of a data set: vis.colour(split); see colour.lua.
 vis.colour = colour.of

@@ -20,11 +20,13 @@ function objective.is(x) return getmetatable(x) == class end
 local function new(node) return setmetatable(node, class) end
 
 --- An objective from compute(T) -> a tensor {n}, or a single number for all images. options:
--- coupled (an image's value depends on the other images), images (how many it is meant for).
+-- coupled (an image's value depends on the other images), images (how many it is meant for),
+-- fingerprint (a text that tells apart what the name does not).
 function objective.term(name, compute, options)
-  local o = F.options(options, { coupled = false, images = F.none }, "objective")
+  local o = F.options(options, { coupled = false, images = F.none, fingerprint = F.none },
+    "objective")
   return new { kind = "term", name = name, compute = compute, coupled = o.coupled,
-    images = o.images }
+    images = o.images, fingerprint = o.fingerprint }
 end
 
 -- ---- what others may hand over as an objective -------------------------------------------------

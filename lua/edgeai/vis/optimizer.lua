@@ -33,8 +33,14 @@ end
 --- Forgets everything.
 function plain:restart()
   for _, b in ipairs(self.inner:state()) do b.tensor:zero() end
-  self.inner:set_counters { steps = 0 }
+  self:go_to(0)
 end
+
+--- Its memory: list of { name, tensor }.
+function plain:state() return self.inner:state() end
+
+--- So many steps were done.
+function plain:go_to(step) self.inner:set_counters { steps = step } end
 
 local function check(kind, o)
   for key, value in pairs(o) do

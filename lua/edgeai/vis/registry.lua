@@ -18,6 +18,7 @@
 local F = require "edgeai.ffi"
 local doc = require "edgeai.doc"
 local objective = require "edgeai.vis.objective"
+local tensor = require "edgeai.tensor"
 local text = require "edgeai.text"
 
 local registry = { constructors = {}, specs = {} }
@@ -80,6 +81,20 @@ local function describe(name, spec, o)
   return ("%s(%s)"):format(name, table.concat(parts, ", "))
 end
 
+--- Hashes of the tensors and lists among the options, whose contents a name does not show.
+local function fingerprint(o)
+  local parts = {}
+  for _, key in ipairs(text.keys(o)) do
+    local value = o[key]
+    if type(value) == "table" and type(value[1]) ~= "string" then
+      local ok, t = pcall(tensor.tensor, value, "f64")
+      value = ok and t or value
+    end
+    if F.is_tensor(value) then parts[#parts + 1] = key .. " " .. value:contiguous():hash() end
+  end
+  return #parts > 0 and table.concat(parts, ", ") or nil
+end
+
 local spec_fields = { compute = F.none, help = "", arguments = {}, options = {}, check = {},
   coupled = false, images = F.none, builtin = false }
 
@@ -106,7 +121,7 @@ function registry.register(name, given)
     local coupled = spec.coupled
     if type(coupled) == "function" then coupled = coupled(o) end
     return objective.term(describe(name, spec, o), function(T) return spec.compute(T, o) end,
-      { coupled = coupled, images = spec.images and spec.images(o) })
+      { coupled = coupled, images = spec.images and spec.images(o), fingerprint = fingerprint(o) })
   end
   if not spec.builtin and spec.check ~= false then
     require("edgeai.vis.check")(make(spec.check), name)

@@ -1,0 +1,85 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- edgeai.vis.options - the options of a rendering, checked and filled in: see render.lua.
+
+local F = require "edgeai.ffi"
+local Module = require "edgeai.nn.module"
+local lucid = require "edgeai.vis.lucid"
+local optimizer = require "edgeai.vis.optimizer"
+local param = require "edgeai.vis.param"
+local random = require "edgeai.random"
+local transform = require "edgeai.vis.transform"
+
+local defaults = { images = F.none, steps = F.none, thresholds = F.none, param = F.none,
+  transforms = F.none, optimizer = F.none, size = F.none, channels = F.none, input = F.none,
+  mean = F.none, std = F.none, precision = F.none, seed = F.none, redirect = 16,
+  smooth_pool = false, memory = 1e9, batch = F.none, quiet = false, out = F.none, keep = true,
+  lucid = false,
+  on_step = F.none }
+
+local function whole(o, name, least)
+  local v = o[name]
+  if v ~= nil and (type(v) ~= "number" or v % 1 ~= 0 or v < least) then
+    F.raise("render: %s must be a whole number of at least %d, got %s", name, least, tostring(v))
+  end
+end
+
+local function pair_of(v, name)
+  if type(v) == "number" then v = { v, v } end
+  if type(v) ~= "table" or #v ~= 2 or type(v[1]) ~= "number" or type(v[2]) ~= "number" then
+    F.raise("render: %s must be {height, width}", name)
+  end
+  return v
+end
+
+--- Mean and deviation of the network's input, one number a channel.
+local function input_statistics(net, o, channels)
+  local mean, std = o.mean or net.mean, o.std or net.std
+  if not mean or not std then
+    F.raise("render: the network does not say what its input is normalised with; give mean = {...} "
+      .. "and std = {...} (as ea.data.load has them), or net:save(path, { mean =, std = })")
+  end
+  for name, list in pairs { mean = mean, std = std } do
+    if type(list) ~= "table" or #list ~= channels then
+      F.raise("render: %s must be a list of %d numbers, one for each channel", name, channels)
+    end
+  end
+  return mean, std
+end
+
+--- Options for rendering `goal` (an objective) on net, from what was given.
+return function(net, goal, given)
+  local o = F.options(given, defaults, "render")
+  if not Module.is(net) then F.raise("render: expected a network first, got a %s", type(net)) end
+  for name, least in pairs { images = 1, steps = 1, batch = 1, redirect = 0, seed = 0 } do
+    whole(o, name, least)
+  end
+  local shape = net.input_shape or {}
+  o.size = pair_of(o.size or { shape[2] or 32, shape[3] or 32 }, "size")
+  o.channels = o.channels or shape[4] or 3
+  o.mean, o.std = input_statistics(net, o, o.channels)
+  local images, coupled = goal:needs()
+  if o.images and images and images ~= o.images then
+    F.raise("render: the objective is for %d images, not for %d", images, o.images)
+  end
+  o.total, o.coupled = o.images or images or 1, coupled
+  o.param = o.param or param.fourier {}
+  if not param.is(o.param) then F.raise("render: param must be one of ea.vis.param") end
+  o.made = o.param:build(o.size, o.channels)
+  o.coupled = o.coupled or o.made.coupled
+  o.input = pair_of(o.input or (shape[2] and { shape[2], shape[3] }) or o.made.size, "input")
+  o.transforms = o.transforms or o.lucid and lucid.standard() or transform.standard(o.input[1])
+  if o.made.alpha and not o.transforms[1] then o.transforms = { transform.background() } end
+  o.thresholds = o.thresholds or { o.steps or 256 }
+  o.steps = o.steps or o.thresholds[#o.thresholds]
+  if o.lucid then -- it counts from 0 and includes the last
+    local list = {}
+    for i, at in ipairs(o.thresholds) do list[i] = at + 1 end
+    o.thresholds, o.steps, o.redirect = list, o.steps + 1, given.redirect or 17
+  end
+  o.optimizer = o.optimizer or optimizer.adam {}
+  if not optimizer.is(o.optimizer) then
+    F.raise("render: optimizer must be one of ea.vis.optimizer")
+  end
+  o.seed = o.seed or random.current_seed
+  return o
+end
