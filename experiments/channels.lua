@@ -1,0 +1,44 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- What the channels of a layer (or the classes, layer = "output") look for: a picture of each one,
+-- side by side in a PNG and with their numbers in one HTML file.
+--   edgeai run experiments/channels.lua --set model=FILE.safetensors --set layer=group3
+local ea = require "edgeai"
+
+local cfg = ea.config {
+  model = { type = "string", required = true, help = "FILE.safetensors or zoo:NAME" },
+  layer = { "output", "a layer's name; with /pre: before its activation" },
+  first = { 1, "first channel", type = "integer", least = 1 },
+  count = { 10, "how many channels", type = "integer", least = 1 },
+  negative = { false, "also what they are smallest for" },
+  steps = { 256, "of each image", type = "integer", least = 1 },
+  variation = { 0, "weight of the total variation, for smoother pictures" },
+}
+
+local net = ea.zoo.load(cfg.model)
+local obj, channels = ea.vis.objectives, {}
+for k = 1, cfg.count do channels[k] = cfg.first + k - 1 end
+
+local run = ea.run.open("channels", cfg)
+local goal = obj.channel(cfg.layer, channels)
+local smooth = cfg.variation * obj.total_variation()
+local options = { steps = cfg.steps, seed = cfg.seed, precision = cfg.precision }
+local most = ea.vis.render(net, goal - smooth, options)
+local least = cfg.negative and ea.vis.render(net, -goal - smooth, options)
+
+local names = cfg.layer == "output" and net.meta and net.meta.names
+local page = { title = cfg.layer, text = ("%s of %s, %d steps each"):format(cfg.layer, cfg.model,
+  cfg.steps), scale = 5 }
+local pictures = {}
+for k, channel in ipairs(channels) do
+  for _, r in ipairs { most, least or nil } do
+    pictures[#pictures + 1] = r.images[k]
+    page[#page + 1] = { r.images[k], ("%s%s"):format(r == least and "-" or "",
+      names and names[channel] or channel), ("%.3g"):format(r.history.total:get(cfg.steps, k)) }
+  end
+end
+ea.image.save(run:path("channels.png"), ea.image.grid(pictures, { scale = 4,
+  columns = cfg.negative and 2 * math.ceil(math.sqrt(cfg.count)) or nil }))
+ea.vis.gallery(run:path("channels.html"), page)
+run:summary { seconds = most.seconds, peak_bytes = most.peak, value = most.values:mean():item() }
+print(("%d pictures in %s and %s"):format(#pictures, run:path("channels.png"),
+  run:path("channels.html")))
