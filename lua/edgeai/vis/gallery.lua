@@ -4,8 +4,8 @@
 --   ea.vis.gallery("gallery.html", { title = "group3", text = "what its channels look for",
 --     scale = 4, { picture, "channel 1", "mean activation 3.2" }, ... })
 --
--- A picture is what ea.image takes; scale: screen pixels for one of its pixels (4). Items may also be
--- { heading = "..." }. Written atomically.
+-- A picture is what ea.image takes; scale: screen pixels for one of its pixels (4). Items may also
+-- be { heading = "..." }. Written atomically.
 
 local F = require "edgeai.ffi"
 local image = require "edgeai.image"
@@ -67,8 +67,8 @@ return function(path, given)
       parts[#parts + 1] = ('</div><h2>%s</h2><div class="all">\n'):format(escape(item.heading))
     else
       local picture = F.need_tensor(item[1], "vis.gallery: a picture")
-      parts[#parts + 1] = ('<figure><img width="%d" height="%d" alt="%s" src="data:image/png;base64,'
-        .. '%s"><figcaption>%s <small>%s</small></figcaption></figure>\n'):format(
+      parts[#parts + 1] = ('<figure><img width="%d" height="%d" alt="%s" '
+        .. 'src="data:image/png;base64,%s"><figcaption>%s <small>%s</small></figcaption></figure>\n'):format(
         scale * picture:size(2), scale * picture:size(1), escape(item[2] or ""),
         base64(png_of(picture, path)), escape(item[2] or ""), escape(item[3] or ""))
     end
