@@ -54,6 +54,10 @@ figcaption { font-size: 13px; max-width: 160px } small { color: #8d929c }
 <div class="all">
 ]]
 
+local figure = [[<figure><img width="%d" height="%d" alt="%s" src="data:image/png;base64,%s">
+<figcaption>%s <small>%s</small></figcaption></figure>
+]]
+
 --- Writes it: see the top of this file.
 return function(path, given)
   if type(path) ~= "string" or type(given) ~= "table" then
@@ -67,10 +71,9 @@ return function(path, given)
       parts[#parts + 1] = ('</div><h2>%s</h2><div class="all">\n'):format(escape(item.heading))
     else
       local picture = F.need_tensor(item[1], "vis.gallery: a picture")
-      parts[#parts + 1] = ('<figure><img width="%d" height="%d" alt="%s" '
-        .. 'src="data:image/png;base64,%s"><figcaption>%s <small>%s</small></figcaption></figure>\n'):format(
-        scale * picture:size(2), scale * picture:size(1), escape(item[2] or ""),
-        base64(png_of(picture, path)), escape(item[2] or ""), escape(item[3] or ""))
+      local caption = escape(item[2] or "")
+      parts[#parts + 1] = figure:format(scale * picture:size(2), scale * picture:size(1), caption,
+        base64(png_of(picture, path)), caption, escape(item[3] or ""))
     end
   end
   parts[#parts + 1] = "</div></body></html>\n"
