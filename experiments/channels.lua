@@ -12,6 +12,10 @@ local cfg = ea.config {
   negative = { false, "also what they are smallest for" },
   steps = { 256, "of each image", type = "integer", least = 1 },
   variation = { 0, "weight of the total variation, for smoother pictures" },
+  param = { default = "fourier", choices = { "fourier", "pixel" }, help = "what is optimised" },
+  colour = { default = "lucid", choices = { "lucid", "none" }, help = "how colours are joined" },
+  transforms = { default = "standard", choices = { "standard", "none", "lucid" },
+    help = "lucid: all as Lucid does it" },
 }
 
 local net = ea.zoo.load(cfg.model)
@@ -21,7 +25,9 @@ for k = 1, cfg.count do channels[k] = cfg.first + k - 1 end
 local run = ea.run.open("channels", cfg)
 local goal = obj.channel(cfg.layer, channels)
 local smooth = cfg.variation * obj.total_variation()
-local options = { steps = cfg.steps, seed = cfg.seed, precision = cfg.precision }
+local options = { steps = cfg.steps, seed = cfg.seed, precision = cfg.precision,
+  param = ea.vis.param[cfg.param] { colour = cfg.colour ~= "none" and cfg.colour },
+  transforms = cfg.transforms == "none" and {} or nil, lucid = cfg.transforms == "lucid" }
 local most = ea.vis.render(net, goal - smooth, options)
 local least = cfg.negative and ea.vis.render(net, -goal - smooth, options)
 
@@ -37,7 +43,7 @@ for k, channel in ipairs(channels) do
   end
 end
 ea.image.save(run:path("channels.png"), ea.image.grid(pictures, { scale = 4,
-  columns = cfg.negative and 2 * math.ceil(math.sqrt(cfg.count)) or nil }))
+  columns = cfg.negative and 2 * math.ceil(math.sqrt(cfg.count)) or cfg.count <= 10 and 5 or nil }))
 ea.vis.gallery(run:path("channels.html"), page)
 run:summary { seconds = most.seconds, peak_bytes = most.peak, value = most.values:mean():item() }
 print(("%d pictures in %s and %s"):format(#pictures, run:path("channels.png"),

@@ -194,6 +194,7 @@ end
 
 local observer -- { fn(module, x, y), outer } while observe() runs
 local replaced -- { kind = fn(module, x, ...) } while replace() runs
+local intercepted -- { module = fn(y) } while intercept() runs
 local apart = false -- while run_apart() runs
 
 --- What comes before forward: parameters exist; x is of the network's precision.
@@ -209,6 +210,7 @@ end
 function Module.__call(self, x, ...)
   x = self:enter(x)
   local y = (replaced and replaced[self.kind] or self.forward)(self, x, ...)
+  if intercepted and intercepted[self] then y = intercepted[self](y) end
   local o = observer
   while o do
     o.fn(self, x, y)
@@ -235,6 +237,17 @@ function Module.replace(forwards, fn, ...)
   replaced = forwards
   local ok, result = pcall(fn, ...)
   replaced = outer
+  if not ok then error(result, 0) end
+  return result
+end
+
+--- Runs fn(...) with what some layers give changed on its way: { [layer] = function(y) end }.
+-- Returns fn's first result, or raises its error.
+function Module.intercept(changes, fn, ...)
+  local outer = intercepted
+  intercepted = changes
+  local ok, result = pcall(fn, ...)
+  intercepted = outer
   if not ok then error(result, 0) end
   return result
 end

@@ -4,6 +4,8 @@
 --
 --   adam{lr=0.05}           Lucid's; eps 1e-8
 --   sgd{lr=1, momentum=0}   gradient ascent
+--   steepest{lr=0.01}       x <- x - lr g / mean |g|, for each image apart: DeepDream's (its 1.5 of
+--                           255 is lr = 1.5 / 255); where g is 0 nothing moves
 --   lbfgs{lr=1, memory=8}   limited memory BFGS (Nocedal 1980) for each image apart, with steps of
 --                           a fixed rate: for objectives without transforms
 --
@@ -121,6 +123,35 @@ local function remember(self, x, g)
   local scale = good * sy / (yy + (1 - good)) + (1 - good)
   table.insert(self.pairs, { s = s, y = y, rho = good / safe, scale = scale })
   if #self.pairs > self.memory then table.remove(self.pairs, 1) end
+end
+
+local steepest = {}
+steepest.__index = steepest
+
+--- One step with the gradients as they are.
+function steepest:step()
+  for _, t in ipairs(self.list) do
+    local x, g = t:detach(), t.grad
+    local axes = {}
+    for d = 2, g.ndim do axes[#axes + 1] = d end
+    local size = g:abs():mean { axes = axes, keep = true }
+    x:copy(x - g / size:clamp { low = 1e-30 } * self.lr)
+  end
+end
+
+--- Nothing is remembered.
+function steepest.restart() end
+--- Nothing is remembered.
+function steepest.state() return {} end
+--- Nothing is remembered.
+function steepest.go_to() end
+
+--- See the top of this file.
+function optimizer.steepest(given)
+  local o = F.options(given, { lr = 0.01 }, "steepest")
+  check("steepest", o)
+  local function make(list) return setmetatable({ lr = o.lr, list = list }, steepest) end
+  return { kind = "steepest", make = make }
 end
 
 local lbfgs = {}

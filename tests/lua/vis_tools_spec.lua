@@ -1,0 +1,109 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- ea.vis: attribution, the gallery, steepest ascent, and the experiments made of them.
+
+local program = require "program"
+
+local function close(got, want, limit)
+  for i, v in ipairs(want) do
+    local g = type(got) == "table" and got[i] or got:reshape(-1):get(i)
+    assert.is_true(math.abs(g - v) <= (limit or 1e-6), ("number %d is %g, not %g"):format(i, g, v))
+  end
+end
+
+describe("ea.vis.attribution", function()
+  -- score = sum w relu(a)^2 of a = (2, 1, -3), w = (1, -2, 0.5)
+  local net = ea.nn.sequential { { "a", ea.nn.identity {} }, { "relu", ea.nn.relu {} } }
+  local x = ea.tensor { { 2, 1, -3 } }
+  local w = ea.tensor { 1, -2, 0.5 }
+  local function score(out) return out:square() * w end
+
+  it("is the gradient times the activation, or its integral", function()
+    close(ea.vis.attribution(net, x, "a", score), { 8, -4, 0 })
+    close(ea.vis.attribution(net, x, "a", score, { steps = 10, rule = "left" }), { 3.6, -1.8, 0 })
+    close(ea.vis.attribution(net, x, "a", score, { steps = 10, rule = "right" }), { 4.4, -2.2, 0 })
+    close(ea.vis.attribution(net, x, "a", score, { steps = 10 }), { 4, -2, 0 })
+  end)
+
+  it("sums to the score's change along the way, in a real network", function()
+    ea.seed(2)
+    local real = ea.nn.wrn { depth = 10, widths = { 4, 4, 8, 8 } }:train()
+    local images = ea.rng("images"):normal { 2, 8, 8, 3 }
+    local function logit(out) return out:narrow(2, 3, 1) end
+    local a = ea.vis.attribution(real, images, "group2", logit, { steps = 50 })
+    assert.is_true(real.training)
+    real:eval()
+    local whole = logit(real(images)):sum():item()
+    local module = real:get "group2"
+    local zero = ea.nn.Module.intercept({ [module] = function(y) return y * 0 end }, real, images)
+    local change = whole - logit(zero):sum():item()
+    assert.is_true(math.abs(a:sum():item() - change) < 0.03 * math.max(1, math.abs(change)))
+    assert.is_true(math.abs(logit(real(images)):sum():item() - whole) < 1e-6)
+  end)
+
+  it("says what is wrong", function()
+    for sentence, fn in pairs {
+      ["there is no layer 'b'"] = function() ea.vis.attribution(net, x, "b", score) end,
+      ["expected a function of the network's outputs"] = function()
+        ea.vis.attribution(net, x, "a", 3)
+      end,
+      ["expected steps"] = function()
+        ea.vis.attribution(net, x, "a", score, { rule = "upper" })
+      end,
+      ["gives a tensor, got a number"] = function()
+        ea.vis.attribution(net, x, "a", function() return 1 end)
+      end,
+    } do
+      local ok, message = pcall(fn)
+      assert.is_false(ok)
+      assert.is_true(message:find(sentence, 1, true) ~= nil, message)
+    end
+  end)
+end)
+
+describe("steepest ascent", function()
+  it("moves pixels by its rate on average, each image by itself", function()
+    local t = ea.zeros { 2, 4 }:require_grad()
+    t:set_grad(ea.tensor { { -2, 4, -1, 0 }, { 0, 0, 0, 0 } })
+    ea.vis.optimizer.steepest { lr = 1.5 }.make({ t }):step()
+    close(t:detach(), { 1.7142857, -3.4285714, 0.8571429, 0, 0, 0, 0, 0 })
+  end)
+end)
+
+describe("pictures with words", function()
+  local folder = program.folder()
+  teardown(function() program.remove(folder) end)
+
+  it("in one HTML file", function()
+    local path = folder .. "/gallery.html"
+    local picture = ea.zeros { 2, 3, 3 }
+    ea.vis.gallery(path, { title = "a < b", scale = 5, { picture, "first", "more & more" },
+      { heading = "then" }, { picture, "second" } })
+    local html = program.read(path)
+    assert.truthy(html:find("<h1>a &lt; b</h1>", 1, true))
+    assert.truthy(html:find("more &amp; more", 1, true))
+    assert.truthy(html:find('width="15" height="10"', 1, true))
+    assert.truthy(html:find("data:image/png;base64,iVBORw0KGgo", 1, true)) -- PNG's first bytes
+    assert.is_nil(html:find("http", 1, true))
+    local _, count = html:gsub("<figure>", "")
+    assert.equal(2, count)
+  end)
+
+  it("by the experiments", function()
+    local net = ea.nn.resnet { depth = 8, widths = { 4, 4, 8, 8 } }
+    net:save(folder .. "/net.safetensors", { mean = { 0.5, 0.5, 0.5 }, std = { 0.2, 0.2, 0.2 } })
+    ea.image.save(folder .. "/photo.png", ea.rng("photo"):uniform { 20, 30, 3 })
+    local root = program.root .. "/experiments/"
+    local code, out, err = program.run(folder, "run " .. root .. "channels.lua --quiet --out c "
+      .. "--set model=net.safetensors --set layer=layer2/pre --set count=3 --set steps=2 "
+      .. "--set negative=true")
+    assert.equal(0, code, err)
+    assert.matches("6 pictures", out)
+    assert.truthy(program.read(folder .. "/c/channels.html"))
+    code, out, err = program.run(folder, "run " .. root .. "deepdream.lua --quiet --out d "
+      .. "--set model=net.safetensors --set photo=photo.png --set height=24 --set octaves=2 "
+      .. "--set steps=2 --set layer=layer2/pre")
+    assert.equal(0, code, err)
+    assert.matches("a dream in", out)
+    assert.same({ 24, 36, 3 }, ea.image.load(folder .. "/d/deepdream.png").shape)
+  end)
+end)
