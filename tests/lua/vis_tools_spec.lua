@@ -107,3 +107,27 @@ describe("pictures with words", function()
     assert.same({ 24, 36, 3 }, ea.image.load(folder .. "/d/deepdream.png").shape)
   end)
 end)
+
+describe("ea.vis.watch", function()
+  local tiny = require "tiny"
+  local folder = program.folder()
+  teardown(function() program.remove(folder) end)
+
+  it("draws a film strip and leaves the training as it is", function()
+    local function trained(watch)
+      ea.seed(4)
+      local net = tiny.net()
+      net.mean, net.std = { 0.5 }, { 0.25 }
+      tiny.fit(net, { epochs = 4, optimizer = tiny.sgd(net),
+        on_epoch = watch and ea.vis.watch(net, "conv2:1", folder .. "/strip.png",
+          { every = 2, images = 3, steps = 2, size = 12, channels = 1, seed = 1 }) or nil })
+      return tiny.hash(net:state_dict())
+    end
+    assert.equal(trained(false), trained(true))
+    local strip = ea.image.load(folder .. "/strip.png")
+    assert.same({ 2 * 37 + 1, 3 * 37 + 1, 1 }, strip.shape)
+    local ok, message = pcall(ea.vis.watch, tiny.net(), "conv2:1", "strip.jpg")
+    assert.is_false(ok)
+    assert.matches("expected the path of a PNG file", message)
+  end)
+end)

@@ -33,6 +33,7 @@ vis.param = require "edgeai.vis.param"
 vis.transform = require "edgeai.vis.transform"
 vis.lucid = require "edgeai.vis.lucid"
 vis.attribution = require "edgeai.vis.attribution"
+vis.watch = require "edgeai.vis.watch"
 vis.gallery = require "edgeai.vis.gallery"
 vis.optimizer = require "edgeai.vis.optimizer"
 --- The colour matrix of a data set: vis.colour(split); see colour.lua.

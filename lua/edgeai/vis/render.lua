@@ -161,13 +161,13 @@ local function all(self)
   return result
 end
 
---- Makes the images: see the top of this file.
-return function(net, goal, given)
+--- Makes the images: see the top of this file. within: a loop that defers interrupts itself calls.
+return function(net, goal, given, within)
   local self = session.new(net, goal, given)
   local result
-  C.ea_interrupt_defer(1)
+  if not within then C.ea_interrupt_defer(1) end
   local ok, message = pcall(self.frozen, self, function() result = all(self) end)
-  C.ea_interrupt_defer(0)
+  if not within then C.ea_interrupt_defer(0) end
   if self.engine then self.engine:free() end
   if not ok then error(message, 0) end
   return result
