@@ -27,19 +27,25 @@ local goal = obj.channel(cfg.layer, channels)
 local smooth = cfg.variation * obj.total_variation()
 local options = { steps = cfg.steps, seed = cfg.seed, precision = cfg.precision,
   param = ea.vis.param[cfg.param] { colour = cfg.colour ~= "none" and cfg.colour },
-  transforms = cfg.transforms == "none" and {} or nil, lucid = cfg.transforms == "lucid" }
+  transforms = cfg.transforms == "none" and {} or nil, lucid = cfg.transforms == "lucid",
+  dead = "keep" }
 local most = ea.vis.render(net, goal - smooth, options)
 local least = cfg.negative and ea.vis.render(net, -goal - smooth, options)
 
 local names = cfg.layer == "output" and net.meta and net.meta.names
 local page = { title = cfg.layer, text = ("%s of %s, %d steps each"):format(cfg.layer, cfg.model,
   cfg.steps), scale = 5 }
-local pictures = {}
+local pictures, dead = {}, {}
+for _, r in ipairs { most, least or nil } do
+  dead[r] = {}
+  for _, k in ipairs(r.dead) do dead[r][k] = true end
+end
 for k, channel in ipairs(channels) do
   for _, r in ipairs { most, least or nil } do
     pictures[#pictures + 1] = r.images[k]
     page[#page + 1] = { r.images[k], ("%s%s"):format(r == least and "-" or "",
-      names and names[channel] or channel), ("%.3g"):format(r.history.total:get(cfg.steps, k)) }
+      names and names[channel] or channel), dead[r][k] and "nothing reaches it"
+      or ("%.3g"):format(r.history.total:get(cfg.steps, k)) }
   end
 end
 ea.image.save(run:path("channels.png"), ea.image.grid(pictures, { scale = 4,

@@ -189,6 +189,17 @@ describe("ea.vis.render", function()
     assert.matches("no gradient reaches image 1 at step 1.*units that are 0: .*100 %%", message)
   end)
 
+  it("keeps images that no gradient reaches, where asked to", function()
+    local dead = network()
+    dead:requires_grad(false)
+    dead.bn1.weight[2], dead.bn1.bias[2] = 0, -5
+    local r = ea.vis.render(dead, obj.channel("relu", { 1, 2 }), quick { redirect = 0,
+      dead = "keep", transforms = {} })
+    assert.same({ 2 }, r.dead)
+    assert.equal(0, r.values[2])
+    assert.matches("dead must be", sentence(ea.vis.render, net, "layer1:1", quick { dead = true }))
+  end)
+
   it("lets gradients into dead units first", function()
     local dead = network()
     dead.bn1.bias:fill(-1)

@@ -13,7 +13,7 @@ local defaults = { images = F.none, steps = F.none, thresholds = F.none, param =
   transforms = F.none, optimizer = F.none, size = F.none, channels = F.none, input = F.none,
   mean = F.none, std = F.none, precision = F.none, seed = F.none, redirect = 16,
   smooth_pool = false, memory = 1e9, batch = F.none, quiet = false, out = F.none, keep = true,
-  lucid = false,
+  lucid = false, dead = "stop",
   on_step = F.none }
 
 local function whole(o, name, least)
@@ -79,6 +79,9 @@ return function(net, goal, given)
   o.optimizer = o.optimizer or optimizer.adam {}
   if not optimizer.is(o.optimizer) then
     F.raise("render: optimizer must be one of ea.vis.optimizer")
+  end
+  if o.dead ~= "stop" and o.dead ~= "keep" then
+    F.raise("render: dead must be \"stop\" or \"keep\", got %s", tostring(o.dead))
   end
   o.seed = o.seed or random.current_seed
   return o

@@ -25,11 +25,13 @@
 --   lucid         false; true: as Lucid does it: objectives average over the batch, one draw of its
 --                 transforms (ea.vis.lucid) for all images, sizes that change, one step more than
 --                 steps and thresholds say, redirect for 17, its Adam
+--   dead          "stop": an error if no gradient reaches an image, with the reason; "keep": it
+--                 stays as it began, and is named in the result's list `dead`
 --   on_step       function(step, values {n}) for every step
 --
 -- Returns { images {n, h, w, c}, values {n} of the objective, history = { total {steps, n}, and
--- each term by its name }, thresholds = list of images, steps, seconds, peak, interrupted }. Ctrl-C
--- ends it and keeps what is there.
+-- each term by its name }, thresholds = list of images, dead, steps, seconds, peak, interrupted }.
+-- Ctrl-C ends it and keeps what is there.
 
 local F = require "edgeai.ffi"
 local progress = require "edgeai.progress"
@@ -135,6 +137,7 @@ local function one_batch(self, keep, result, first, last, bar)
   local list = tensors_of(self)
   put(result, by_name(list), first)
   result.peak = math.max(result.peak or 0, self.engine:peak())
+  for _, id in ipairs(self.dead) do result.dead[#result.dead + 1] = id end
   if keep and self.interrupted then keep:suspend(self) end
   if keep and not self.interrupted then keep:save(first, last, list) end
 end
@@ -142,7 +145,8 @@ end
 local function all(self)
   local o, made = self.opts, self.opts.made
   local began = C.ea_clock()
-  local result = { thresholds = {}, history = {}, steps = o.steps, total = o.total, done = 0,
+  local result = { thresholds = {}, history = {}, dead = {}, steps = o.steps, total = o.total,
+    done = 0,
     images = o.keep and tensor.zeros { o.total, made.size[1], made.size[2], made.channels } or nil }
   local keep = o.out and store.open(o.out, identity(self))
   local batch = batch_size(self)

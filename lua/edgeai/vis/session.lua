@@ -34,7 +34,7 @@ function session:start(ids)
     self.engine = self:new_engine(#ids)
   end
   self.engine:load(ids)
-  self.ids, self.history, self.kept = ids, {}, {}
+  self.ids, self.history, self.kept, self.dead = ids, {}, {}, {}
 end
 
 --- Row `step` of the history of `label`, which grows as needed.
@@ -61,7 +61,9 @@ function session:advance()
   end
   if outputs[2]:count_nonfinite() > 0 then why.not_finite(e, outputs, step) end
   e:update(graph)
-  if step == 1 or step == self.opts.redirect + 1 then why.no_gradient(e, step) end
+  if step == 1 or step == self.opts.redirect + 1 then
+    self.dead = why.no_gradient(e, step, self.opts.dead == "keep")
+  end
   if self.opts.on_step then self.opts.on_step(step, outputs[2]) end
   for _, at in ipairs(self.opts.thresholds) do
     if at == step then self.kept[#self.kept + 1] = e:images() end

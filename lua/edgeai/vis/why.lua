@@ -68,21 +68,31 @@ local function dead_units(engine, k)
   return #words > 0 and "; units that are 0: " .. table.concat(words, ", ") or ""
 end
 
---- Raises if no gradient at all reached one of the images: it would stay as it is, mostly grey.
-function why.no_gradient(engine, step)
+--- Does a gradient reach image k?
+local function is_reached(engine, k)
+  for _, leaf in ipairs(engine.leaves) do
+    local g = leaf.tensor.grad
+    if leaf.shared or g and g:narrow(1, k, 1):abs():max():item() > 0 then return true end
+  end
+  return false
+end
+
+--- Images that no gradient at all reached: they would stay as they are, mostly grey. Returns a list
+-- of their numbers if `keep`, else raises.
+function why.no_gradient(engine, step, keep)
+  local dead = {}
   for k = 1, engine.n do
-    local most = 0
-    for _, leaf in ipairs(engine.leaves) do
-      local g = leaf.tensor.grad
-      if leaf.shared then return end
-      most = math.max(most, g and g:narrow(1, k, 1):abs():max():item() or 0)
-    end
-    if most == 0 then
-      F.raise("render: no gradient reaches image %d at step %d: nothing that the objective (%s) "
-        .. "looks at answers to it%s", engine.ids[k], step, tostring(engine.objective),
-        dead_units(engine, k))
+    if not is_reached(engine, k) then
+      if keep then
+        dead[#dead + 1] = engine.ids[k]
+      else
+        F.raise("render: no gradient reaches image %d at step %d: nothing that the objective (%s) "
+          .. "looks at answers to it%s; dead = \"keep\" goes on without", engine.ids[k], step,
+          tostring(engine.objective), dead_units(engine, k))
+      end
     end
   end
+  return dead
 end
 
 return why
