@@ -69,6 +69,30 @@ describe("steepest ascent", function()
   end)
 end)
 
+describe("ea.vis.nmf", function()
+  it("finds non-negative factors, better in every step", function()
+    local W, H = ea.rng("W"):uniform { 30, 3 }, ea.rng("H"):uniform { 3, 8 }
+    local V = W:matmul(H)
+    local w, h, errors = ea.vis.nmf(V, 3, { steps = 400, seed = 2 })
+    assert.is_true(w:min():item() >= 0 and h:min():item() >= 0)
+    for k = 2, 400 do assert.is_true(errors[k] <= errors[k - 1] + 1e-9) end
+    assert.is_true(errors[400] < 0.02 * V:norm():item())
+    assert.is_true((w:matmul(h) - V:to("f64")):norm():item() < 0.02 * V:norm():item())
+    close(h:square():sum { 2 }, { 1, 1, 1 }, 1e-6)
+  end)
+
+  it("says what is wrong", function()
+    for sentence, fn in pairs {
+      ["with negative ones"] = function() ea.vis.nmf(ea.full({ 2, 2 }, -1), 1) end,
+      ["at least 1, got 0"] = function() ea.vis.nmf(ea.ones { 2, 2 }, 0) end,
+    } do
+      local ok, message = pcall(fn)
+      assert.is_false(ok)
+      assert.is_true(message:find(sentence, 1, true) ~= nil, message)
+    end
+  end)
+end)
+
 describe("pictures with words", function()
   local folder = program.folder()
   teardown(function() program.remove(folder) end)
@@ -105,6 +129,10 @@ describe("pictures with words", function()
     assert.equal(0, code, err)
     assert.matches("a dream in", out)
     assert.same({ 24, 36, 3 }, ea.image.load(folder .. "/d/deepdream.png").shape)
+    code, out, err = program.run(folder, "run " .. root .. "groups.lua --quiet --out g "
+      .. "--set model=net.safetensors --set photo=photo.png --set groups=2 --set steps=2")
+    assert.equal(0, code, err)
+    assert.matches("2 groups", out)
   end)
 end)
 

@@ -1,0 +1,46 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- What a layer sees in one picture (Olah et al. 2018, "The Building Blocks of Interpretability"):
+-- its activations in groups by non-negative matrix factorisation; where each group is, and what it
+-- looks for.
+--   edgeai run experiments/groups.lua --set model=FILE.safetensors --set photo=PHOTO.png
+local ea = require "edgeai"
+
+local cfg = ea.config {
+  model = { type = "string", required = true, help = "FILE.safetensors or zoo:NAME" },
+  photo = { type = "string", required = true, help = "a PNG or JPEG file" },
+  layer = { "layer2", "a layer behind a ReLU" },
+  groups = { 6, "how many", type = "integer", least = 1 },
+  steps = { 256, "of each picture", type = "integer", least = 1 },
+}
+
+local net, vis = ea.zoo.load(cfg.model):eval(), ea.vis
+local size = net.input_shape
+local photo = ea.image.load(cfg.photo, 3):to("f32") / 255
+photo = ea.resize(photo:reshape { 1, unpack(photo.shape) }, { height = size[2], width = size[3] })
+local A = ea.no_grad(function()
+  local x = (photo - ea.tensor(net.mean)) / ea.tensor(net.std)
+  return vis.layers(net, x, { cfg.layer })[cfg.layer]:to("f32")
+end)
+local h, w, c = A:size(2), A:size(3), A:size(4)
+local where, what, errors = vis.nmf(A:reshape(h * w, c), cfg.groups, { seed = cfg.seed })
+
+local run = ea.run.open("groups", cfg)
+local r = vis.render(net, vis.objectives.direction(cfg.layer, what), { steps = cfg.steps,
+  seed = cfg.seed, precision = cfg.precision, dead = "keep" })
+local page = { title = "Groups of " .. cfg.layer, scale = 4,
+  text = "where each group is in the picture, and what it looks for", { photo[1], "the picture" } }
+local pictures = {}
+for k = 1, cfg.groups do
+  local map = where:narrow(2, k, 1):to("f32"):reshape(1, h, w, 1)
+  map = ea.resize(map / map:max():item(), { height = size[2], width = size[3] })
+  pictures[#pictures + 1] = (photo * (map * 0.85 + 0.15))[1]
+  pictures[#pictures + 1] = r.images[k]
+  page[#page + 1] = { pictures[#pictures - 1], "group " .. k, "where" }
+  page[#page + 1] = { pictures[#pictures], "group " .. k, "what" }
+end
+ea.image.save(run:path("groups.png"), ea.image.grid(pictures, { scale = 4, columns = 2 }))
+vis.gallery(run:path("groups.html"), page)
+local left = errors[errors:numel()] / A:square():sum():sqrt():item()
+run:summary { left_over = left }
+print(("%d groups, %.1f %% of the layer left over: %s"):format(cfg.groups, 100 * left,
+  run:path("groups.html")))
