@@ -33,7 +33,7 @@ local pictures = {}
 for k = 1, cfg.groups do
   local map = where:narrow(2, k, 1):to("f32"):reshape(1, h, w, 1)
   map = ea.resize(map / map:max():item(), { height = size[2], width = size[3] })
-  pictures[#pictures + 1] = (photo * (map * 0.85 + 0.15))[1]
+  pictures[#pictures + 1] = (photo * 0.4 + map * 0.6)[1]
   pictures[#pictures + 1] = r.images[k]
   page[#page + 1] = { pictures[#pictures - 1], "group " .. k, "where" }
   page[#page + 1] = { pictures[#pictures], "group " .. k, "what" }
