@@ -14,28 +14,36 @@
  * captured graph they go into w and bias (folding; every run does it anew, so changed parameters
  * count), and a ReLU behind that into the writing of y and the reading of its gradient.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "amx.h"
 #include "batch_norm.h"
 #include "conv2d.h"
 #include "lanes.h"
 
-/* 0: oneDNN where it has a kernel; 1: portable; -1: not decided yet. */
-static int portable = -1;
+static int engine = -1; /* as ea_conv_set_engine counts them; -1: not decided yet */
 
-static int use_portable(void) {
-  if (portable < 0) {
+static int find_engine(void) {
+  if (engine < 0) {
     const char *e = getenv("EDGEAI_CONV");
-    portable = !ea_conv_onednn_name() || (e && strcmp(e, "portable") == 0);
+    int wanted = e && strcmp(e, "portable") == 0 ? 1 : e && strcmp(e, "onednn") == 0 ? 2 : 0;
+    engine = ea_conv_onednn_name() ? wanted : 1;
   }
-  return portable;
+  return engine;
 }
 
-const char *ea_conv_engine(void) { return use_portable() ? "portable" : ea_conv_onednn_name(); }
+const char *ea_conv_engine(void) {
+  static char name[64];
+  if (find_engine() == 1) return "portable";
+  snprintf(name, sizeof name, "%s%s", ea_conv_onednn_name(),
+           engine == 0 && ea_amx() ? ", AMX tiles" : "");
+  return name;
+}
 
-int ea_conv_set_engine(int on) {
-  int before = use_portable();
-  portable = on || !ea_conv_onednn_name();
+int ea_conv_set_engine(int to) {
+  int before = find_engine();
+  engine = ea_conv_onednn_name() ? to : 1;
   return before;
 }
 
@@ -99,8 +107,9 @@ static int shape(ea_call *c) {
 }
 
 static int run(ea_call *c, const ea_conv *v, int pass, int dry) {
-  if (!use_portable() && v->dtype != EA_F64) {
-    int status = ea_conv_onednn(c, v, pass, dry);
+  if (find_engine() != 1 && v->dtype != EA_F64) {
+    int status = engine == 0 ? ea_conv_amx(c, v, pass, dry) : 1;
+    if (status == 1) status = ea_conv_onednn(c, v, pass, dry);
     if (status <= 0) return status;
   }
   EA_TRY(ea_conv_portable(c, v, pass, dry));

@@ -7,10 +7,10 @@
 #include "op.h"
 
 typedef struct ea_conv {
-  int64_t dtype;                      /* of x and y */
-  int64_t n, h, w, c;                 /* x NHWC */
-  int64_t o, kh, kw;                  /* w {o, c/groups, kh, kw} */
-  int64_t oh, ow;                     /* y {n, oh, ow, o} */
+  int64_t dtype;      /* of x and y */
+  int64_t n, h, w, c; /* x NHWC */
+  int64_t o, kh, kw;  /* w {o, c/groups, kh, kw} */
+  int64_t oh, ow;     /* y {n, oh, ow, o} */
   int64_t stride, pad, groups, dilation;
 } ea_conv;
 
@@ -24,6 +24,11 @@ enum { EA_CONV_WEIGHT_SHARDS = 4 };
 int ea_conv_portable(ea_call *c, const ea_conv *v, int pass, int dry);
 /* Returns 1, having done nothing, where oneDNN has no fast kernel for this pass. */
 int ea_conv_onednn(ea_call *c, const ea_conv *v, int pass, int dry);
+/* Likewise where the CPU has no tiles (amx.h), or they do not do this pass. */
+int ea_conv_amx(ea_call *c, const ea_conv *v, int pass, int dry);
+/* Its pass of the weights: bf16, one group, at most so many taps, on a CPU that has tiles. */
+enum { EA_CONV_MOST_TAPS = 49 };
+int ea_conv_amx_weights(ea_call *c, const ea_conv *v, int dry);
 
 /* to += from; n elements of f32 or bf16. */
 void ea_conv_add(void *to, const void *from, int dtype, int64_t n);

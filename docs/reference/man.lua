@@ -4,7 +4,8 @@
 local man = {}
 
 local environment = {
-  { "EDGEAI_CONV", "portable: convolutions run through OpenBLAS, not oneDNN." },
+  { "EDGEAI_CONV", "portable: convolutions run through OpenBLAS, not oneDNN; onednn: none by"
+    .. " kernels of our own." },
   { "EDGEAI_DATA", "Folder where data sets are looked for first and fetched to." },
   { "EDGEAI_LUA", "Folder whose Lua files are used instead of those in the program." },
   { "EDGEAI_PATH", "Folders, joined by colons, where modules are looked for behind the script's." },
