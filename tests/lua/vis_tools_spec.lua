@@ -69,6 +69,46 @@ describe("steepest ascent", function()
   end)
 end)
 
+describe("ea.vis.atlas", function()
+  local atlas = ea.vis.atlas
+
+  it("lays points out and gathers them in squares, as Lucid does", function()
+    local points = ea.empty({ 20, 2 }, "f64")
+    local activations = ea.empty({ 20, 2 }, "f64")
+    for i = 0, 19 do
+      points:set(i + 1, 1, 7 * i % 11 + 0.5 * (i % 3))
+      points:set(i + 1, 2, 5 * i % 13 - 0.25 * (i % 4))
+      activations:set(i + 1, 1, i)
+      activations:set(i + 1, 2, i * i)
+    end
+    local unit = atlas.normalise(points)
+    close(unit[2], { 0.68181818, 0.41666667 }, 1e-6)
+    assert.same({ 0, 1 }, { unit:min():item(), unit:max():item() })
+    local cells, means = atlas.cells(unit, activations, { grid = 3, least = 2 })
+    local counts, places = {}, {}
+    for k, cell in ipairs(cells) do
+      counts[k], places[k] = cell.count, { cell.x - 1, cell.y - 1 }
+    end
+    assert.same({ 6, 2, 4, 6 }, counts)
+    assert.same({ { 0, 0 }, { 2, 0 }, { 2, 1 }, { 1, 2 } }, places)
+    close(means, { 11.1666667, 161.8333333, 4.5, 22.5, 10.25, 141.75, 10.6666667, 141 }, 1e-6)
+  end)
+
+  it("samples activations of a data set", function()
+    local tiny = require "tiny"
+    local net, split = tiny.net():eval(), tiny.split(40, 1)
+    net.mean, net.std = { 0.5 }, { 0.25 }
+    local A, ids = atlas.sample(net, split, "bn1", { count = 30, seed = 3, batch = 7 })
+    assert.same({ 30, 8 }, A.shape)
+    assert.equal(30, #ids)
+    local again = atlas.sample(net, split, "bn1", { count = 30, seed = 3, batch = 30 })
+    assert.is_true((A - again):abs():max():item() < 1e-5)
+    local ok, message = pcall(atlas.cells, ea.rand { 4, 2 }, A, { least = 9 })
+    assert.is_false(ok)
+    assert.matches("take a coarser grid", message)
+  end)
+end)
+
 describe("ea.vis.nmf", function()
   it("finds non-negative factors, better in every step", function()
     local W, H = ea.rng("W"):uniform { 30, 3 }, ea.rng("H"):uniform { 3, 8 }
@@ -133,6 +173,13 @@ describe("pictures with words", function()
       .. "--set model=net.safetensors --set photo=photo.png --set groups=2 --set steps=2")
     assert.equal(0, code, err)
     assert.matches("2 groups", out)
+    for script, more in pairs { caricature = "--set photo=photo.png --set layers=layer1,layer2 "
+      .. "--set steps=2", interpolate = "--set count=3 --set align=layer1 --set steps=2" } do
+      code, out, err = program.run(folder, ("run %s%s.lua --quiet --out %s --set "
+        .. "model=net.safetensors %s"):format(root, script, script, more))
+      assert.equal(0, code, err)
+      assert.matches(script == "caricature" and "2 caricatures" or "3 pictures", out)
+    end
   end)
 end)
 
