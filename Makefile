@@ -141,6 +141,14 @@ check:
 	@$(MAKE) --no-print-directory gc-stress
 	@echo 'check: lint, sanitizers and garbage collector stress passed'
 
+.PHONY: check-long
+# 200 kills of a training at random instants, and every call of every writer failing in turn.
+check-long:
+	@$(MAKE) --no-print-directory deps
+	@$(MAKE) --no-print-directory $(JOBS) all
+	@EDGEAI_LONG=1 EDGEAI_KILLS=$${EDGEAI_KILLS:-200} \
+	  $(BUILD)/edgeai test --verbose tests/lua/crash_spec.lua tests/lua/faults_spec.lua
+
 lint: all
 	$(BUILD)/edgeai run tests/lint.lua
 	luacheck --quiet lua tests core/cli docs $(wildcard experiments plugins)

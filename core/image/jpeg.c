@@ -10,11 +10,14 @@
 #include <jerror.h>
 #include <jpeglib.h>
 
+#include "../base/file.h"
 #include "../tensor/tensor.h"
 #include "image.h"
 
 static const size_t MOST_FILE = (size_t)256 << 20;
-enum { MOST_SCANS = 200 }; /* progressive files of many scans cost a whole pass each */
+/* Progressive files of many scans cost a pass over the picture each. */
+enum { MOST_SCANS = 200 };
+static const int64_t MOST_SCANNED = (int64_t)1 << 31; /* pixels, in all scans */
 
 typedef struct job {
   struct jpeg_decompress_struct c;
@@ -46,16 +49,20 @@ static void on_output(j_common_ptr c) { (void)c; }
 
 static void on_progress(j_common_ptr c) {
   job *j = c->client_data;
-  if (j->c.input_scan_number <= MOST_SCANS) return;
-  snprintf(j->message, sizeof j->message, "it has more than %d scans", MOST_SCANS);
+  int64_t scans = j->c.input_scan_number;
+  if (scans <= MOST_SCANS && scans * j->c.image_width * j->c.image_height <= MOST_SCANNED) return;
+  snprintf(j->message, sizeof j->message, "it has %d scans or more, too many for its size",
+           (int)scans);
   longjmp(j->jump, 1);
 }
 
-static int make_image(job *j) {
+static int make_image(job *j, size_t bytes) {
   int64_t h = j->c.image_height, w = j->c.image_width, c = j->c.num_components == 1 ? 1 : 3;
   if (h * w > EA_IMAGE_MOST_PIXELS)
     return ea_fail(EA_ERR_FORMAT, "%s is %lld x %lld; pictures of up to 2^26 pixels are read",
                    j->name, (long long)w, (long long)h);
+  /* Each 8x8 block costs a bit at least: honest pictures stay below what deflate can do. */
+  EA_TRY(ea_check_unpacked(j->name, (int64_t)bytes, h * w * c));
   EA_TRY(ea_tensor_new(EA_U8, 3, (const int64_t[]){h, w, c}, &j->image));
   j->row = ea_alloc((size_t)w * 4);
   return j->row ? EA_OK : EA_ERR_MEMORY;
@@ -82,7 +89,7 @@ static int read_jpeg(job *j, const void *data, size_t bytes) {
   int cmyk = j->c.num_components == 4;
   j->c.out_color_space = cmyk ? JCS_CMYK : j->c.num_components == 1 ? JCS_GRAYSCALE : JCS_RGB;
   j->c.dct_method = JDCT_ISLOW;
-  j->status = make_image(j);
+  j->status = make_image(j, bytes);
   if (j->status != EA_OK) return 0;
   jpeg_start_decompress(&j->c);
   int64_t stride = j->image->stride[0], w = j->image->size[1];

@@ -2,7 +2,9 @@
 -- edgeai.gnuplot - runs gnuplot scripts: quoting, data blocks, colours, and PNG files that appear
 -- whole or not at all. ea.plot and ea.draw write the scripts.
 
+local ffi = require "ffi"
 local F = require "edgeai.ffi"
+local machine = require "edgeai.machine"
 local text = require "edgeai.text"
 
 local gnuplot = { program = "gnuplot", font = "DejaVu Sans" }
@@ -59,13 +61,6 @@ set output %s
 ]]):format(width, height, gnuplot.font, gnuplot.quote(path))
 end
 
-local function installed()
-  local pipe = io.popen(("command -v %s 2>/dev/null"):format(text.shell(gnuplot.program)))
-  local found = pipe and pipe:read("*l")
-  if pipe then pipe:close() end
-  return found ~= nil
-end
-
 -- What gnuplot said, if it failed: its last line with a message.
 local function complaint(script)
   local pipe = io.popen(("%s %s 2>&1; echo status $?"):format(text.shell(gnuplot.program),
@@ -80,30 +75,44 @@ local function complaint(script)
   return last or "no reason given"
 end
 
+-- A name beside `path` as the core's writers give to what is not whole yet (core/base/file.c): what
+-- a killed process leaves is removed by the next one, see ea.run.
+local function temporary(path, k)
+  local folder, name = path:match("^(.*/)([^/]*)$")
+  local pid = (machine.read "/proc/self/stat" or "0"):match("^%d+")
+  return ("%s.%s.%s-%d.tmp"):format(folder or "", (name or path):sub(1, 180), pid, k)
+end
+
+-- Draws by way of two files beside `path`; what went wrong, or nil.
+local function draw_by(script_path, half, path, script)
+  if F.C.ea_file_write(script_path, script, #script) < 0 then return ffi.string(F.C.ea_error()) end
+  local trouble = complaint(script_path)
+  if trouble then return "gnuplot says: " .. trouble end
+  local picture = machine.read(half) or ""
+  -- gnuplot is content with a full disk.
+  if picture:sub(-8) ~= "IEND\174B`\130" then
+    return "gnuplot could not write it; is the disk full?"
+  end
+  if F.C.ea_file_write(path, picture, #picture) < 0 then return ffi.string(F.C.ea_error()) end
+end
+
 --- Draws a script into `path` (PNG, width x height pixels). Returns true; or nil and a sentence
 -- where there is no gnuplot or it failed, so that a run can go on without its picture.
 function gnuplot.draw(path, width, height, script)
   if type(path) ~= "string" then
     F.raise("plot: expected the path of a PNG file, got a %s", type(path))
   end
-  if not installed() then
+  if not machine.program(gnuplot.program) then
     return nil, ("%s was not drawn: gnuplot is not installed (Debian package gnuplot-nox)")
       :format(path)
   end
-  local name, half = os.tmpname(), path .. ".tmp"
-  local file, message = io.open(name, "w")
-  if not file then return nil, ("%s was not drawn: %s"):format(path, message) end
-  file:write(header(width, height, half), script, "\nunset output\n")
-  file:close()
-  local trouble = complaint(name)
-  os.remove(name)
-  if not trouble then
-    local ok, why = os.rename(half, path)
-    if ok then return true end
-    trouble = why
-  end
+  local script_path, half = temporary(path, 100), temporary(path, 101)
+  local trouble = draw_by(script_path, half, path,
+    header(width, height, half) .. script .. "\nunset output\n")
+  os.remove(script_path)
   os.remove(half)
-  return nil, ("%s was not drawn: gnuplot says: %s"):format(path, trouble)
+  if not trouble then return true end
+  return nil, ("%s was not drawn: %s"):format(path, trouble)
 end
 
 return gnuplot

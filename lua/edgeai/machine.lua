@@ -8,9 +8,9 @@ local machine = {}
 local wanted_flags = { "sse4_2", "avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16",
   "amx_bf16", "amx_int8", "asimd", "bf16", "i8mm" }
 
---- All of a file such as those under /proc; nil if it cannot be read.
+--- All of a file, also of those under /proc; nil if it cannot be read.
 function machine.read(path)
-  local file = io.open(path)
+  local file = io.open(path, "rb")
   local data = file and file:read("*a")
   if file then file:close() end
   return data

@@ -147,9 +147,16 @@ local function new_folder(name)
     n = n + 1
     folder = ("%s-%d"):format(stamp, n)
   end
-  F.check(F.C.ea_make_folder(base .. "/" .. folder))
-  os.execute(("ln -sfn %s %s"):format(text.shell(folder), text.shell(base .. "/latest")))
-  return base .. "/" .. folder
+  local dir = base .. "/" .. folder
+  F.check(F.C.ea_make_folder(dir))
+  -- The new link takes the old one's place at once.
+  local link = text.shell(dir .. "/.latest.0-0.tmp")
+  local status = os.execute(("ln -s %s %s 2>/dev/null && mv -fT %s %s 2>/dev/null"):format(
+    text.shell(folder), link, link, text.shell(base .. "/latest")))
+  if status ~= 0 then
+    F.raise("cannot make %s/latest point at the new run: is the disk full, or is it no link?", base)
+  end
+  return dir
 end
 
 -- What a killed process left of files it was writing: ".NAME.PID-K.tmp" (core/base/file.c).
@@ -272,7 +279,7 @@ function object:read_records()
   if F.C.ea_file_exists(path) ~= FILE then return records end
   for line in read_file(path):gmatch("[^\n]+") do
     local ok, record = pcall(json.decode, line)
-    if ok and type(record) == "table" then records[#records + 1] = record end
+    if ok and type(record) == "table" then records[#records + 1] = run.flatten(record) end
   end
   return records
 end
@@ -330,7 +337,13 @@ end
 function object:summary(results)
   local path = self:path("summary.json")
   local before = self.resumed and F.C.ea_file_exists(path) == FILE and read_file(path)
-  self.results = self.results or before and json.decode(before) or {}
+  if not self.results then
+    local ok, stored = pcall(json.decode, before or "{}")
+    if not ok or type(stored) ~= "table" then
+      F.raise("%s does not hold the results of a run; remove it, and go on", path)
+    end
+    self.results = stored
+  end
   for key, value in pairs(run.flatten(results)) do self.results[key] = value end
   local now = to_json(self.results)
   if now ~= before then

@@ -135,10 +135,18 @@ attack("no-pixels.png", png(4, 4, idat .. chunk("IEND", "")), "not a whole PNG")
 attack("cut.png", png(4, 4, ""), "ends too early")
 attack("html.png", "<html>404</html>", "not a whole PNG")
 
-local function jpeg(width, height)
-  return "\255\216\255\192" .. "\0\11\8" .. be32(height):sub(3) .. be32(width):sub(3) .. "\1\1\17\0"
+local function jpeg(width, height, kind)
+  return "\255\216\255" .. (kind or "\192") .. "\0\11\8" .. be32(height):sub(3)
+    .. be32(width):sub(3) .. "\1\1\17\0"
 end
-attack("pixels-65500.jpg", jpeg(65500, 65500) .. "\255\218\0\8\1\1\0\0\63\0", "65500 x 65500")
+local scan = "\255\218\0\8\1\1\0\0\63\0"
+attack("pixels-65500.jpg", jpeg(65500, 65500) .. scan, "65500 x 65500")
+attack("pixels-8192.jpg", jpeg(8192, 8192) .. scan, "claims to unpack")
+attack("pixels-0.jpg", jpeg(0, 8) .. scan, "not a whole JPEG")
+-- Scans of one pixel's worth of a progressive picture: each a pass over all of it.
+local table_of_one = "\255\196\0\20\0\1" .. ("\0"):rep(15) .. "\0"
+attack("scans.jpg", jpeg(4096, 4096, "\194") .. table_of_one
+  .. ("\255\218\0\8\1\1\0\0\0\0" .. ("\0"):rep(300)):rep(150) .. "\255\217", "JPEG")
 attack("cut.jpg", jpeg(8, 8), "not a whole JPEG")
 attack("html.jpg", "<html>404</html>", "not a whole JPEG")
 

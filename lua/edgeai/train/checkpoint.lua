@@ -37,14 +37,18 @@ local function compare(path, found, names, tensors)
 end
 
 --- Copies the file's tensors into the given ones (the same names and shapes, all of them) and
--- returns the state; nil if there is no file. Nothing is written unless everything fits.
-function checkpoint.load(path, tensors)
+-- returns the state; nil if there is no file. check(state) says what is wrong with the state, or
+-- nil. Nothing is written unless everything fits.
+function checkpoint.load(path, tensors, check)
   if F.C.ea_file_exists(path) == 0 then return nil end
   local found, meta, names = io_files.load(path)
   local text = meta["edgeai.checkpoint"]
   if not text then F.raise("%s is not a checkpoint: it has no edgeai.checkpoint metadata", path) end
   compare(path, found, names, tensors)
-  local state = json.decode(text)
+  local ok, state = pcall(json.decode, text)
+  local trouble = not ok and "it is not JSON" or type(state) ~= "table" and "it is no object"
+    or check and check(state)
+  if trouble then F.raise("the checkpoint %s is damaged: edgeai.checkpoint: %s", path, trouble) end
   for _, item in ipairs(tensors) do
     item.tensor:copy(found[item.name])
     found[item.name]:drop()

@@ -131,10 +131,48 @@ local function save(self)
   self.saved_at = C.ea_clock()
 end
 
+local function is_count(x) return type(x) == "number" and x >= 0 and x <= 2 ^ 53 and x % 1 == 0 end
+local function is_finite(x) return type(x) == "number" and math.abs(x) < math.huge end
+
+local function are_finite(t)
+  if type(t) ~= "table" then return false end
+  for _, x in pairs(t) do
+    if not is_finite(x) then return false end
+  end
+  return true
+end
+
+--- What is wrong with the numbers of a checkpoint, or nil: files come from anywhere.
+local function trouble_in(s)
+  for _, name in ipairs { "epoch", "batch", "step", "right", "batches", "seed" } do
+    if not is_count(s[name]) then return ("`%s` is not a whole number"):format(name) end
+  end
+  for _, name in ipairs { "loss", "seconds", "lr", "best", "best_epoch" } do
+    local needed = name == "loss" or name == "seconds"
+    if not is_finite(s[name]) and (needed or s[name] ~= nil) then
+      return ("`%s` is not a number"):format(name)
+    end
+  end
+  for _, name in ipairs { "optimizer", "random" } do
+    if not are_finite(s[name]) then return ("`%s` is no table of numbers"):format(name) end
+  end
+  if not (is_count(s.random.seed) and is_count(s.random.index)) then
+    return "`random` is not what a stream needs"
+  end
+  if type(s.history) ~= "table" or #s.history ~= s.epoch - 1 or s.batch > s.batches
+    or s.step ~= (s.epoch - 1) * s.batches + s.batch then
+    return ("its place is impossible: epoch %.0f, batch %.0f, step %.0f, %d records"):format(
+      s.epoch, s.batch, s.step, type(s.history) == "table" and #s.history or 0)
+  end
+  for _, record in ipairs(s.history) do
+    if not are_finite(record) then return "`history` is no list of records" end
+  end
+end
+
 local function restore(self)
   local run = self.opts.run
   if not run or not run.resumed then return end
-  local state = checkpoint.load(checkpoint_path(self), state_tensors(self))
+  local state = checkpoint.load(checkpoint_path(self), state_tensors(self), trouble_in)
   if not state then return run:rewind(0, self.opts.label .. ".epoch") end
   if state.batches ~= self.state.batches or state.seed ~= self.state.seed then
     F.raise("the checkpoint %s is of a training with %d batches an epoch and seed %.0f, here there "
