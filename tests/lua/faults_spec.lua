@@ -75,7 +75,8 @@ describe("on a disk that fails", function()
     local log = folder .. "/log"
     os.remove(log)
     local code, _, err = program.run(dir, arguments, (before or "") .. (" env LD_PRELOAD='%s' "
-      .. "FAULT_DIR='%s' FAULT_AT=%d FAULT_ERRNO=%d FAULT_LOG='%s'"):format(shim, dir, n, errno, log))
+      .. "FAULT_DIR='%s' FAULT_AT=%d FAULT_ERRNO=%d FAULT_LOG='%s'"):format(shim, dir, n, errno,
+      log))
     return code, err, program.read(log) ~= nil
   end
 
