@@ -113,10 +113,10 @@ function training.whole(dir)
   local pipe = assert(io.popen(("ls -A '%s' 2>/dev/null"):format(dir)))
   for name in pipe:lines() do
     local path = dir .. "/" .. name
-    if name:find("^%.") then -- a temporary file; the next start removes it
-    elseif name:find("%.safetensors$") or name:find("%.png$") then
+    local hidden = name:find("^%.") -- a temporary file; the next start removes it
+    if not hidden and (name:find("%.safetensors$") or name:find("%.png$")) then
       ea.io.load(path)
-    elseif name:find("%.json$") then
+    elseif not hidden and name:find("%.json$") then
       assert(type(json.decode(program.read(path))) == "table", path)
     elseif name == "metrics.jsonl" then
       for line in program.read(path):gmatch("([^\n]*)\n") do json.decode(line) end
