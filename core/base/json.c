@@ -11,7 +11,7 @@
 #include "file.h"
 
 enum { MAX_DEPTH = 256, CHUNK = 1 << 16 };
-static const size_t BUDGET = (size_t)256 << 20;
+static const size_t BUDGET = (size_t)192 << 20;
 
 typedef struct chunk {
   struct chunk *next;

@@ -79,9 +79,19 @@ static int read_array(zip_file_t *file, const zip_stat_t *st, const char *path, 
   return status;
 }
 
+/* "/x", "../x", "x/../y": no honest archive has them, and names become those of files. */
+static int leads_out(const char *name) {
+  for (const char *p = name; p; p = strchr(p, '/') ? strchr(p, '/') + 1 : NULL)
+    if (strncmp(p, "../", 3) == 0) return 1;
+  return name[0] == '/';
+}
+
 static int read_entry(zip_t *z, zip_int64_t i, const char *path, ea_archive *a) {
   zip_stat_t st;
   EA_TRY(member_stat(z, i, path, &st));
+  if (leads_out(st.name))
+    return ea_fail(EA_ERR_FORMAT, "%s: the member %s leads out of the archive", path,
+                   ea_quote(st.name));
   zip_file_t *file = zip_fopen_index(z, (zip_uint64_t)i, 0);
   if (!file) return fail_zip(path, zip_get_error(z));
   ea_tensor *t = NULL;

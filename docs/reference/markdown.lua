@@ -107,7 +107,9 @@ local function lua_page(title, module)
   for _, f in ipairs(module.functions) do
     if not f.op then
       add(("## `%s%s`"):format(f.name, f.parameters))
-      if f.text ~= module.head then add(prose(f.text or "")) end
+      local text, head = f.text or "", module.head or ""
+      if head ~= "" and text:sub(-#head) == head then text = text:sub(1, -#head - 1) end -- above
+      add(prose(text))
     end
   end
   return finish()
@@ -124,7 +126,8 @@ function markdown.pages(public)
   add("c_ops", "`edgeai_op.h`, for writing ops", c_page("core/edgeai_op.h", "edgeai_op.h"))
   add("ops", "all ops, in C and Lua", ops_page())
   for _, m in ipairs(public.modules()) do
-    add(m.name, "`" .. m.name .. "`: " .. doc.sentence(m.head:gsub("^[%w_.]+ %- ", "")),
+    add(m.name, "`" .. m.name .. "`: "
+      .. doc.sentence(m.head:gsub("^[%w_.]+ %- ", "")):gsub("[:;]$", ""),
       lua_page(m.name, m))
   end
   for _, m in ipairs(public.methods()) do

@@ -33,6 +33,11 @@ local function describe(name, short, f)
   local found = doc.of(f)
   if not found then return nil end
   local text = found.text or head_for(found, short)
+  -- A comment that sends its reader to the head of the file takes it along.
+  if found.text and found.head and found.text:find("top of this file", 1, true) then
+    text = found.text:gsub("[;.]? ?[Ss]ee the top of this file%.?", "."):gsub("^%.%s*", "")
+      .. "\n\n" .. found.head
+  end
   if found.op and text then text = text:gsub("^[%w_]+%.c %- ", "") end -- the file's name
   -- A layer's text begins with its options: nn.relu{}.
   local options = not found.text and text and text:match("%f[%w_]" .. short .. "(%b{})")

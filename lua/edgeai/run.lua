@@ -63,7 +63,7 @@ end
 function run.read_config(folder)
   local path = folder .. "/config.json"
   local ok, stored = pcall(json.decode, read_file(path))
-  if not ok or type(stored) ~= "table" then
+  if not ok or type(stored) ~= "table" or stored == json.null then
     F.raise("%s does not hold the options of a run", path)
   end
   return stored
@@ -339,7 +339,7 @@ function object:summary(results)
   local before = self.resumed and F.C.ea_file_exists(path) == FILE and read_file(path)
   if not self.results then
     local ok, stored = pcall(json.decode, before or "{}")
-    if not ok or type(stored) ~= "table" then
+    if not ok or type(stored) ~= "table" or stored == json.null then
       F.raise("%s does not hold the results of a run; remove it, and go on", path)
     end
     self.results = stored

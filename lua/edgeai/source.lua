@@ -12,15 +12,21 @@ function source.explain(message, name)
   return message
 end
 
+local MOST = 64 * 2 ^ 20 -- bytes: /dev/zero has no end
+
 --- The text of a file (nil: of standard input), or nil and a sentence.
 function source.read(path)
-  if path == nil then return io.read("*a") end
-  local file, message = io.open(path, "rb")
+  local file, message = io.stdin, nil
+  if path then file, message = io.open(path, "rb") end
   if not file then return nil, message end
-  local text = file:read("*a")
-  file:close()
-  if not text then return nil, path .. " is a folder; name the file in it" end
-  return text
+  local text, trouble = file:read(MOST)
+  local more = text and file:read(0)
+  if path then file:close() end
+  if trouble then return nil, path .. " is a folder; name the file in it" end
+  if more then
+    return nil, ("%s is no Lua source: it is longer than 64 MiB"):format(path or "standard input")
+  end
+  return text or ""
 end
 
 --- The chunk of a file (nil: of standard input), nil and its text; or nil and a sentence. A first

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- Hostile files, made on the spot: a list of { name, bytes, says }. tests/lua/attacks_spec.lua
--- loads each by its extension and expects one sentence with `says` in it, within little memory.
+-- loads each by its extension and expects one sentence with `says` in it, within a second and
+-- little memory.
 
 local function u16(n) return string.char(n % 256, math.floor(n / 256) % 256) end
 local function u32(n) return u16(n % 65536) .. u16(math.floor(n / 65536)) end
@@ -59,7 +60,7 @@ attack("dims-1000.safetensors", safetensors("{"
   .. item("a", "F32", "[" .. ("1,"):rep(999) .. "1]", 0, 4) .. "}", four), "8 dimensions")
 attack("deep.safetensors", safetensors('{"a":' .. ("["):rep(100000) .. ("]"):rep(100000) .. "}"),
   "not valid JSON")
-attack("wide.safetensors", safetensors('{"a":[' .. ("[],"):rep(3000000) .. "0]}"), "256 MiB")
+attack("wide.safetensors", safetensors('{"a":[' .. ("[],"):rep(3000000) .. "0]}"), "MiB when read")
 attack("not-utf8.safetensors", safetensors('{"\255":1}'), "not valid JSON")
 attack("terminal.safetensors", safetensors('{"\\u001b[2J":1}'), '"?[2J"')
 attack("metadata-number.safetensors", safetensors('{"__metadata__":{"a":1}}'), "not a text")
@@ -82,6 +83,9 @@ attack("huge.npy", array("'<f4'", "(1000000000000,)", four), "declares")
 attack("wraps.npy", array("'<f4'", "(4294967296, 4294967296)"), "impossible shape")
 attack("longer.npy", array("'<f4'", "(1,)", eight), "declares")
 attack("header-4GB.npy", "\147NUMPY\2\0" .. ("\255"):rep(4) .. "{", "header")
+attack("shape-negative.npy", array("'<f4'", "(-1, -1)", four), "header")
+attack("strides-negative.npy", npy("{'descr': '<f4', 'fortran_order': False, 'shape': (1,), "
+  .. "'strides': (-4,)}", four), "header")
 attack("dims.npy", array("'<f4'", "(" .. ("1,"):rep(5000) .. ")", four), "header")
 
 -- ---- npz ---------------------------------------------------------------------------------------
@@ -113,6 +117,9 @@ attack("lying-size.npz", zip { { name = "a.npy", data = good, method = 8, size =
 attack("longer-member.npz", zip { { name = "a.npy", data = good .. "more" } }, "declares")
 attack("duplicate.npz", zip { { name = "a.npy", data = good }, { name = "a.npy", data = good } },
   "already")
+for name, member in pairs { up = "../../a.npy", inside = "a/../../b.npy", root = "/a.npy" } do
+  attack("leads-out-" .. name .. ".npz", zip { { name = member, data = good } }, "leads out")
+end
 attack("not-an-array.npz", zip { { name = "readme.txt", data = "hello" } }, "not an array")
 attack("encrypted.npz", zip { { name = "a.npy", data = good, flags = 1 } }, "encrypted")
 attack("pickle.npz", zip { { name = "a.npy", data = array("'|O'", "(1,)", "\128\2.") } }, "pickled")
@@ -149,5 +156,112 @@ attack("scans.jpg", jpeg(4096, 4096, "\194") .. table_of_one
   .. ("\255\218\0\8\1\1\0\0\0\0" .. ("\0"):rep(300)):rep(150) .. "\255\217", "JPEG")
 attack("cut.jpg", jpeg(8, 8), "not a whole JPEG")
 attack("html.jpg", "<html>404</html>", "not a whole JPEG")
+
+-- ---- data sets ---------------------------------------------------------------------------------
+
+-- A gzip stream of zeros that unpacks to 158 times its size: one literal, then copies of 258 bytes
+-- at distance 1, 13 bits each, of fixed Huffman codes.
+local function gz_zeros(header, copies)
+  local bits, out, n = {}, {}, 0
+  local function put(value, count) -- least significant bit first
+    for k = 0, count - 1 do bits[#bits + 1] = math.floor(value / 2 ^ k) % 2 end
+  end
+  local function literal(byte) -- most significant bit of a code first
+    local code, count = byte < 144 and 48 + byte or 256 + byte, byte < 144 and 8 or 9
+    for k = count - 1, 0, -1 do bits[#bits + 1] = math.floor(code / 2 ^ k) % 2 end
+  end
+  put(1, 1) -- the last block
+  put(1, 2) -- of fixed codes
+  for i = 1, #header do literal(header:byte(i)) end
+  literal(0)
+  local function copy() for _, b in ipairs { 1, 1, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0 } do
+    bits[#bits + 1] = b
+  end end
+  while #bits % 8 ~= 0 do copy() end
+  local first = #bits
+  for _ = 1, 8 do copy() end
+  local function bytes(from, to)
+    out, n = {}, 0
+    for i = from, to, 8 do
+      local byte = 0
+      for k = 0, 7 do byte = byte + (bits[i + k] or 0) * 2 ^ k end
+      n = n + 1
+      out[n] = string.char(byte)
+    end
+    return table.concat(out)
+  end
+  return "\31\139\8\0\0\0\0\0\0\3" .. bytes(1, first)
+    .. bytes(first + 1, #bits):rep(math.floor(copies / 8))
+end
+local function idx(...)
+  local head = { "\0\0\8" .. string.char(select("#", ...)) }
+  for _, n in ipairs { ... } do head[#head + 1] = be32(n) end
+  return table.concat(head)
+end
+
+attack("promises.idx", idx(60000, 28, 28) .. "short", "promises")
+attack("size-2^96.idx", idx(2 ^ 32 - 1, 2 ^ 32 - 1, 2 ^ 32 - 1), "impossible")
+attack("size-4GB.idx", idx(2 ^ 32 - 1) .. "x", "promises")
+attack("dims-255.idx", "\0\0\8\255" .. ("\0"):rep(2000), "1 to 4 dimensions")
+attack("floats.idx", "\0\0\13\1" .. be32(1) .. four, "another type")
+attack("empty.idx", "", "too short")
+-- 50 million zeros behind a header of ten, and a header of 4 GB before them.
+attack("bomb-gz.idx", gz_zeros(idx(10), 200000), "more data than its header promises")
+attack("bomb-gz-claim.idx", gz_zeros(idx(2 ^ 32 - 1), 200), "claims to unpack")
+attack("cut-gz.idx", gz_zeros(idx(1000), 0), "ends too early")
+attack("record-cut.cifar", ("x"):rep(3072), "record")
+attack("empty.cifar", "", "not a multiple")
+attack("label-200.cifar", "\200" .. ("x"):rep(3072), "label")
+
+-- ---- JSON --------------------------------------------------------------------------------------
+
+attack("deep.json", ("["):rep(1000000) .. ("]"):rep(1000000), "JSON")
+attack("deep-objects.json", ('{"a":'):rep(100000) .. "1" .. ("}"):rep(100000), "JSON")
+attack("duplicate.json", '{"a":1,"a":2}', "duplicate")
+attack("wide.json", "[" .. ("[],"):rep(3000000) .. "0]", "MiB when read")
+attack("number.json", '{"a":1e999}', "JSON")
+attack("surrogate.json", '"\\ud800"', "JSON")
+attack("not-utf8.json", '"\255"', "JSON")
+attack("two.json", "{}{}", "JSON")
+attack("nan.json", "[NaN]", "JSON")
+
+-- ---- models ------------------------------------------------------------------------------------
+
+local function model(nodes, size, outputs)
+  return ('{"version":1,"inputs":[{"dtype":"f32","size":%s}],"tensors":{},"nodes":[%s],'
+    .. '"outputs":%s}'):format(size or "[2,3]", nodes, outputs or "[1]")
+end
+local function node(op, attrs, inputs)
+  return ('{"op":"%s","in":%s,"attrs":%s}'):format(op, inputs or "[0]", attrs or "{}")
+end
+
+attack("no-json.model", "\128\2}q\0.", "edgeai.graph")
+attack("op-unknown.model", model(node "system"), "no op")
+attack("op-terminal.model", model(node "\\u001b[2J"), "no op")
+attack("attribute-nan.model", model(node("narrow", '{"start":"nan"}')), "no op")
+attack("slice-nan.model", model(node("slice", '{"axis":"nan","length":1}')), "whole number")
+attack("slice-inf.model", model(node("slice", '{"axis":0,"length":"inf"}')), "whole number")
+attack("slice-2^63.model", model(node("slice", '{"axis":0,"length":9223372036854775807}')),
+  "slice")
+attack("attribute-unknown.model", model(node("relu", '{"evil":1}')), "unknown attribute")
+attack("future.model", model(node("relu", "{}", "[7]")), "out of place")
+attack("itself.model", model(node("relu", "{}", "[1]")), "out of place")
+attack("negative.model", model(node("relu", "{}", "[-1]")), "out of place")
+attack("output-2^63.model", model(node "relu", nil, "[9223372036854775807]"), "out of place")
+attack("no-outputs.model", model(node "relu", nil, "[]"), "no outputs")
+attack("inputs-17.model", model(node("concat", "{}", "[" .. ("0,"):rep(99) .. "0]")), "at most 16")
+attack("dims-9.model", model(node "relu", "[1,1,1,1,1,1,1,1,1]"), "at most 8")
+attack("size-2^60.model", model(node "relu", "[1152921504606846976]"), "out of place")
+attack("list-of-1000.model", model(node("reshape", '{"size":[' .. ("1,"):rep(999) .. "1]}")),
+  "too many attributes")
+attack("constant-2^40.model", model(node("add", "{}", '[0,{"dtype":"f32","size":[1099511627776],'
+  .. '"values":[]}]')), "not as many values")
+attack("expand-2^50.model", model(node("expand", '{"size":[1125899906842624,2,3]}')), "too large")
+attack("pad-2^30.model", model(node("pad2d", '{"top":1073741824,"left":1073741824}'), "[1,2,2,1]"),
+  "border")
+attack("one-hot-2^40.model", model(node("one_hot", '{"classes":1099511627776}',
+  '[{"dtype":"i32","size":[2],"values":[0,1]}]')), "memory")
+attack("index-outside.model", model(node("index_select", "{}",
+  '[0,{"dtype":"i32","size":[1],"values":[2000000000]}]')), "index_select")
 
 return attacks

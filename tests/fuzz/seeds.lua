@@ -2,6 +2,33 @@
 -- Small valid files and the attacks, as seeds for the fuzz targets: one folder per target.
 -- Returns a function of the folder to fill; `make fuzz` calls it.
 local ea = require "edgeai"
+local ops = require "edgeai.ops"
+
+--- A case of edgeai.doctor.cases as the text of a model of one op, as files have it: from 0.
+local function model_of(case)
+  local inputs, names, attrs = {}, {}, {}
+  for i, spec in ipairs(case.inputs) do
+    local dtype = type(spec[2]) == "number" and "i32" or spec[2] == "b" and "u8" or "f32"
+    inputs[i], names[i] = { dtype = dtype, size = spec[1] }, i - 1
+  end
+  local function from_zero(kind, value)
+    if type(value) == "boolean" then return value and 1 or 0 end
+    if kind ~= "x" and kind ~= "X" then return value end
+    return value > 0 and value - 1 or value
+  end
+  local op = ops.by_name[case.op]
+  for _, attr in ipairs { op.list, unpack(op.attrs) } do
+    local value = case.attrs[attr.name]
+    if type(value) == "table" then
+      attrs[attr.name] = {}
+      for i, item in ipairs(value) do attrs[attr.name][i] = from_zero(attr.kind, item) end
+    elseif value ~= nil then
+      attrs[attr.name] = from_zero(attr.kind, value)
+    end
+  end
+  return ea.json.encode({ version = 1, inputs = inputs, tensors = {}, outputs = { #names },
+    nodes = { { op = case.op, ["in"] = names, attrs = attrs } } }, { sort = true })
+end
 
 return function(out)
   local function write(target, name, bytes)
@@ -33,6 +60,26 @@ return function(out)
   write("cifar", "ten", "\0\3" .. ("x"):rep(3072))
   write("cifar", "hundred", "\1\3\5" .. ("x"):rep(3072))
   write("json", "all", '{"a": [1, -2.5e3, true, null, "\\u00e9\\n"], "b": {"c": []}}')
+  for i, case in ipairs(require "edgeai.doctor.cases") do
+    write("model", ("%s-%d"):format(case.op, i), model_of(case))
+  end
+  write("model", "weights", '{"version":1,"inputs":[{"dtype":"f32","size":[1,6,6,4]}],"tensors":'
+    .. '{"conv":"f32","vector":"f32","matrix":"bf16"},"nodes":[{"op":"conv2d","in":[0,"conv"],'
+    .. '"attrs":{"pad":1}},{"op":"mul","in":[1,{"dtype":"f32","size":[],"values":["inf"]}],'
+    .. '"attrs":{}},{"op":"slice","in":[2],"attrs":{"axis":0,"length":1}}],"outputs":[2,3]}')
+  ea.nn.mlp({ inp = 4, hidden = { 3 }, classes = 2 }):save(path("model", "mlp.safetensors"),
+    { input = { 1, 4 } })
+  local words = {
+    run = "run s.lua --set train.lr=0.5 --set widths=1,2 --seed 7 --threads=2 --precision auto "
+      .. "--quiet --out x",
+    resume = "run s.lua --resume", help = "run s.lua --help", version = "--version",
+    preset = "run s.lua --set=preset=long --set flag=yes --set rule=random",
+    bench = "bench --batch 4 --seconds 1e-3 --profile x", wrong = "rnu -x", dashes = "run -- -s",
+    data = "data fetch cifar10 --url file:///x",
+  }
+  for name, line in pairs(words) do
+    write("options", name, (line:gsub(" ", "\n")))
+  end
   for _, attack in ipairs(dofile("tests/attacks/files.lua")) do
     local kind = attack.name:match("%.(%w+)$"):gsub("^jpg$", "jpeg")
     if #attack.bytes < 10000 then write(kind, attack.name, attack.bytes) end
