@@ -129,6 +129,26 @@ describe("on a disk that fails", function()
     end)
   end
 
+  it("keeps the old lines of a history of benchmarks", function()
+    if sanitized then return pending("sanitizers come before any other library") end
+    local dir, n, reached = place "history", 1, 0
+    local path, old = dir .. "/h.jsonl", '{"name":"a"}\n'
+    while true do
+      program.write(path, old)
+      local code, err, broken = run_broken(dir, [[eval "require('edgeai.bench.history').append(]]
+        .. [['h.jsonl', { { name = 'b' } })"]], n, 28)
+      local now = program.read(path)
+      assert.equal(old, now:sub(1, #old))
+      if not broken then
+        assert.equal(old .. '{"name":"b"}\n', now)
+        break
+      end
+      says(err, code, 28, "call " .. n)
+      n, reached = n + 1, reached + 1
+    end
+    assert.is_true(reached >= 2)
+  end)
+
   it("loses nothing by short writes", function()
     if sanitized then return pending("sanitizers come before any other library") end
     for _, k in ipairs { 1, 3, 4 } do

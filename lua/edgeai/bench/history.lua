@@ -75,6 +75,7 @@ function history.append(path, records)
   for _, r in ipairs(records) do lines[#lines + 1] = json.encode(r, { sort = true }) end
   local ok
   ok, message = file:write(table.concat(lines, "\n"), "\n")
+  if ok then ok, message = file:flush() end -- a full disk is met here
   file:close()
   if not ok then F.raise("cannot write %s: %s", path, message) end
 end
