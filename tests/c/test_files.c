@@ -197,7 +197,7 @@ static void json_depth_and_size(void **state) {
   int64_t live = ea_memory_live();
   ea_memory_reset_peak();
   assert_int_equal(parse(wide), EA_ERR_FORMAT);
-  assert_error_has("256 MiB");
+  assert_error_has("192 MiB");
   assert_int_equal(ea_memory_live(), live);
   assert_true(ea_memory_peak() - live < (int64_t)300 << 20);
   free(wide);
