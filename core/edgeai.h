@@ -307,6 +307,11 @@ EA_API int ea_file_exists(const char *path); /* 0 no, 1 a file, 2 a folder */
 EA_API int ea_make_folder(const char *path); /* with its parents; no error if it is there */
 /* Names in a folder, sorted bytewise, joined by '\n', folders with a trailing '/'. */
 EA_API int ea_list_folder(const char *path, char **names);
+/* The absolute path, without links, of what is there; free with ea_buffer_free. */
+EA_API int ea_real_path(const char *path, char **out);
+/* Can others change the file or folder (links are followed)? 0: only its owner, who is this process's
+ * user or root. 1: another user owns it (root does not mind). 2: everybody may write it. */
+EA_API int ea_file_foreign(const char *path);
 
 /* ---- models -----------------------------------------------------------------------------------
  * What a network computes, beside its weights in a safetensors file: the metadata `edgeai.graph`,

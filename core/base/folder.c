@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * folder.c - whether a path is there, making folders, listing them.
+ * folder.c - what is at a path and whose it is, making folders, listing them.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base.h"
 
@@ -14,6 +15,25 @@ int ea_file_exists(const char *path) {
   struct stat st;
   if (!path || stat(path, &st) != 0) return 0;
   return S_ISDIR(st.st_mode) ? 2 : 1;
+}
+
+int ea_real_path(const char *path, char **out) {
+  if (!path) return ea_fail(EA_ERR_ARG, "a path to follow must be given");
+  char *real = realpath(path, NULL);
+  if (!real) return ea_fail(EA_ERR_IO, "cannot find %s: %s", path, strerror(errno));
+  char *copy = ea_strdup(real);
+  free(real);
+  if (!copy) return EA_ERR_MEMORY;
+  *out = copy;
+  return EA_OK;
+}
+
+int ea_file_foreign(const char *path) {
+  struct stat st;
+  if (!path) return ea_fail(EA_ERR_ARG, "a path to look at must be given");
+  if (stat(path, &st) != 0) return ea_fail(EA_ERR_IO, "cannot find %s: %s", path, strerror(errno));
+  if (st.st_mode & S_IWOTH) return 2;
+  return geteuid() != 0 && st.st_uid != 0 && st.st_uid != geteuid();
 }
 
 int ea_make_folder(const char *path) {

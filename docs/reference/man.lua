@@ -9,6 +9,8 @@ local environment = {
   { "EDGEAI_DATA", "Folder where data sets are looked for first and fetched to." },
   { "EDGEAI_LUA", "Folder whose Lua files are used instead of those in the program." },
   { "EDGEAI_PATH", "Folders, joined by colons, where modules are looked for behind the script's." },
+  { "EDGEAI_PLUGINS", "Folders, joined by colons, where plugins are looked for behind ./plugins; "
+    .. "what is in them is trusted." },
   { "EDGEAI_ZOO", "Folder of trained networks: FILE.safetensors is zoo:FILE." },
 }
 
@@ -17,6 +19,7 @@ local files = {
     .. "newest." },
   { "~/.cache/edgeai/", "Data sets, in folders of their names; /usr/share/datasets is looked "
     .. "through after it." },
+  { "~/.local/share/edgeai/plugins/", "The user's plugins, in folders of their names." },
   { "~/.local/state/edgeai/history", "What was typed at the prompt." },
 }
 

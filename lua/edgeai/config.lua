@@ -30,54 +30,11 @@
 -- one did not, wrong usage (exit code 2).
 
 local F = require "edgeai.ffi"
+local declare = require "edgeai.declare"
 local session = require "edgeai.session"
 local text = require "edgeai.text"
 
 local config = {}
-
-local kinds = { number = true, integer = true, boolean = true, string = true, list = true }
-
-local fields = { default = F.none, type = F.none, choices = F.none, help = F.none,
-  required = F.none, least = F.none, most = F.none, above = F.none }
-
-local function describe(key, declared)
-  local kind = type(declared)
-  if kind ~= "table" then return { default = declared, type = kind } end
-  local given = {}
-  for name, value in pairs(declared) do
-    if type(name) ~= "number" then given[name] = value end
-  end
-  if #declared > 0 then
-    if #declared > 2 or type(declared[2] or next(given)) ~= "string" then
-      F.raise("config: `%s` must be a value or { value, \"help\" }; write a list as "
-        .. "{ { 1, 2, 3 }, \"help\" }", key)
-    end
-    given.default, given.help = declared[1], declared[2]
-  end
-  local option = F.options(given, fields, ("config: `%s`"):format(key))
-  kind = type(option.default)
-  option.type = option.type or (kind == "table" and "list" or kind)
-  return option
-end
-
-local function is_number(option) return option.type == "number" or option.type == "integer" end
-
---- What a number must be: "a whole number of at least 2", "a number from 0 to 1".
-local function bounds(option)
-  local words = option.type == "integer" and "a whole number" or "a number"
-  if option.least and option.most then
-    return ("%s from %g to %g"):format(words, option.least, option.most)
-  end
-  if option.above then words = ("%s above %g"):format(words, option.above) end
-  if option.least then words = ("%s of at least %g"):format(words, option.least) end
-  if option.most then words = ("%s of at most %g"):format(words, option.most) end
-  return words
-end
-
-local function within(option, value)
-  return (option.type ~= "integer" or value % 1 == 0) and value >= (option.least or -math.huge)
-    and value <= (option.most or math.huge) and value > (option.above or -math.huge)
-end
 
 local function is_group(declared)
   return type(declared) == "table" and #declared == 0
@@ -94,71 +51,27 @@ local function unknown(options, key, what, from_line)
   fail(from_line, "%sthere is no option `%s`%s", what, key, text.suggest(key, options))
 end
 
-local booleans = { ["true"] = true, yes = true, on = true, ["1"] = true,
-  ["false"] = false, no = false, off = false, ["0"] = false }
-
-local function number_of(word)
-  local value = word:find("^[%+%-]?[%d%.]") and tonumber(word)
-  return value and math.abs(value) < math.huge and value or nil
-end
-
 -- A value from the command line.
 local function parse(option, key, word)
-  local value
-  if is_number(option) then
-    value = number_of(word)
-  elseif option.type == "boolean" then
-    value = booleans[word:lower()]
-  elseif option.type == "list" then
-    value = {}
-    local numbers = type(option.default) ~= "table" or type(option.default[1]) ~= "string"
-    for item in (word .. ","):gmatch("([^,]*),") do
-      if item ~= "" then value[#value + 1] = numbers and number_of(item) or item end
-    end
-  else
-    value = word
-  end
+  local value = declare.parse(option, word)
   if value == nil then fail(true, "--set %s=%s: `%s` is a %s", key, word, key, option.type) end
   return value
 end
 
 local function check(option, key, value, what, from_line)
-  local kind = type(value) == "table" and "list" or type(value)
-  local wanted = is_number(option) and "number" or option.type
-  if kind ~= wanted then
-    fail(from_line, "%s`%s` is a %s, not the %s %s", what, key, option.type, kind, tostring(value))
-  end
-  if wanted == "number" and not within(option, value) then
-    fail(from_line, "%s`%s` must be %s, not %s", what, key, bounds(option), tostring(value))
-  end
-  if option.choices then
-    for _, choice in ipairs(option.choices) do
-      if choice == value then return end
-    end
-    local names = {}
-    for i, choice in ipairs(option.choices) do names[i] = tostring(choice) end
-    fail(from_line, "%s`%s` must be %s, not %s%s", what, key, text.list(names), tostring(value),
-      type(value) == "string" and text.suggest(value, names) or "")
-  end
+  local wrong = declare.wrong(option, value)
+  if wrong then fail(from_line, "%s`%s` %s", what, key, wrong) end
 end
 
 -- Fills `options` (dotted key -> description) and `order`.
 local function flatten(declarations, prefix, options, order)
   for _, name in ipairs(text.keys(declarations)) do
-    if type(name) ~= "string" or not name:find("^[%a_][%w_]*$") then
-      F.raise("config: option names are words, not %s", tostring(name))
-    end
+    declare.check_name("config: ", name)
     local key, declared = prefix .. name, declarations[name]
     if is_group(declared) then
       flatten(declared, key .. ".", options, order)
     else
-      local option = describe(key, declared)
-      if not kinds[option.type] then
-        F.raise("config: `%s` cannot be a %s; options are numbers, booleans, strings and lists",
-          key, option.type)
-      end
-      if option.default ~= nil then check(option, key, option.default, "config: ") end
-      options[key] = option
+      options[key] = declare.option("config: ", key, declared)
       order[#order + 1] = key
     end
   end
@@ -177,15 +90,6 @@ local function overlay(options, values, tree, prefix, what)
       unknown(options, key, what)
     end
   end
-end
-
-local function word_of(value)
-  if value == nil then return "none" end
-  if type(value) == "number" then return ("%.10g"):format(value) end
-  if type(value) ~= "table" then return value == "" and '""' or tostring(value) end
-  local words = {}
-  for i, item in ipairs(value) do words[i] = tostring(item) end
-  return table.concat(words, ",")
 end
 
 -- The comment at the top of the script, without licence lines: what it says of itself.
@@ -222,18 +126,8 @@ local function help_text(options, order, presets)
   lines[#lines + 1] = "Options of this script, with their defaults:"
   for _, key in ipairs(order) do
     local option = options[key]
-    local what = option.help or ""
-    if option.required then what = what .. (what == "" and "" or "; ") .. "must be given" end
-    if option.choices then
-      local names = {}
-      for i, choice in ipairs(option.choices) do names[i] = tostring(choice) end
-      what = what .. (what == "" and "" or "; ") .. text.list(names)
-    end
-    if option.least or option.most or option.above then
-      what = what .. (what == "" and "" or "; ") .. bounds(option):gsub("^a ", "")
-    end
-    lines[#lines + 1] = (("  %-32s %s"):format(key .. "=" .. word_of(option.default), what)
-      :gsub("%s+$", ""))
+    lines[#lines + 1] = (("  %-32s %s"):format(key .. "=" .. declare.word_of(option.default),
+      declare.about(option)):gsub("%s+$", ""))
   end
   if presets then
     lines[#lines + 1] = "\nPresets, for --set preset=NAME:"
@@ -241,7 +135,7 @@ local function help_text(options, order, presets)
       local values, words = {}, {}
       overlay(options, values, presets[name], "", "")
       for _, key in ipairs(text.keys(values)) do
-        words[#words + 1] = key .. "=" .. word_of(values[key])
+        words[#words + 1] = key .. "=" .. declare.word_of(values[key])
       end
       lines[#lines + 1] = wrap(("  %-9s"):format(name), words)
     end

@@ -69,13 +69,15 @@ end
 local files = { graph = "community" }
 local modules = { "nn", "vis", "data", "train", "nonn", "distill", "optim", "schedule", "io",
   "image", "json", "graph", "capture", "config", "run", "plot", "draw", "progress", "table", "zoo",
-  "bench", "doctor", "kmeans", "pca", "tsne", "dream" }
+  "bench", "doctor", "kmeans", "pca", "tsne", "dream", "plugin" }
 local is_module = {}
 for _, name in ipairs(modules) do is_module[name] = true end
 
-return setmetatable(ea, { modules = is_module, __index = function(_, name)
+require "edgeai.plugin.miss"(ea, function(name)
   if not is_module[name] then return nil end
   local module = require("edgeai." .. (files[name] or name))
   rawset(ea, name, module)
   return module
-end })
+end)
+getmetatable(ea).modules = is_module
+return ea

@@ -195,7 +195,9 @@ end
 
 local ops = { list = {}, functions = {}, by_name = {}, number_tensor = number_tensor }
 local most = ffi.new("int[1]")
-for number = 0, C.ea_op_count() - 1 do
+
+--- Takes up the op of that number in the core's table; returns its name.
+function ops.bind(number)
   local op = { number = number, name = ffi.string(C.ea_op_name(number)),
     outputs = C.ea_op_outputs(number), least = C.ea_op_inputs(number, most), most = most[0],
     known = {} }
@@ -208,7 +210,20 @@ for number = 0, C.ea_op_count() - 1 do
   ops.list[#ops.list + 1] = op
   ops.by_name[op.name] = op
   ops.functions[op.name] = make_function(op)
+  return op.name
 end
+
+--- Takes an op from outside away again, here and in the core.
+function ops.unbind(name)
+  local op = ops.by_name[name]
+  F.check(C.ea_op_remove(op.number))
+  ops.by_name[name], ops.functions[name] = nil, nil
+  for i, other in ipairs(ops.list) do
+    if other == op then return table.remove(ops.list, i) end
+  end
+end
+
+for number = 0, C.ea_op_count() - 1 do ops.bind(number) end
 
 --- Applies the op of that name to a list of tensors with named attributes.
 function ops.apply(name, inputs, attrs)

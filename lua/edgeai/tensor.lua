@@ -311,6 +311,8 @@ local meta = {
       if property then return property(t) end
       local method = methods[key]
       if method then return method end
+      require("edgeai.plugin").offer(key)
+      if methods[key] then return methods[key] end
       F.raise("a tensor has no method or property '%s'%s", key,
         require("edgeai.text").suggest(key, methods))
     elseif type(key) == "number" then
@@ -370,6 +372,9 @@ local meta = {
   __tostring = function(t) return require("edgeai.format").tensor(t) end,
 }
 ffi.metatype("ea_ref", meta)
+
+--- Has every tensor a method or property of that name?
+function tensor.has(name) return methods[name] ~= nil or properties[name] ~= nil end
 
 tensor.methods = methods
 return tensor

@@ -105,6 +105,32 @@ static void survives_a_size_limit(void **state) {
   ea_buffer_free(data);
 }
 
+static void owners(void **state) {
+  (void)state;
+  char *real, link[300];
+  const char *path = scratch("owned");
+  assert_int_equal(ea_file_write(path, "x", 1), EA_OK);
+  assert_int_equal(chmod(path, 0644), 0);
+  assert_int_equal(ea_file_foreign(path), 0);
+  assert_int_equal(chmod(path, 0646), 0);
+  assert_int_equal(ea_file_foreign(path), 2);
+  strcpy(link, scratch("link"));
+  assert_int_equal(symlink("owned", link), 0);
+  assert_int_equal(ea_file_foreign(link), 2); /* it is the file that counts */
+  assert_int_equal(ea_real_path(link, &real), EA_OK);
+  assert_string_equal(real, path);
+  ea_buffer_free(real);
+  assert_int_equal(ea_file_foreign("/etc/passwd"), 0); /* root's */
+  assert_int_equal(ea_file_foreign(scratch("none")), EA_ERR_IO);
+  assert_int_equal(ea_real_path(scratch("none"), &real), EA_ERR_IO);
+  assert_error_has("cannot find");
+  assert_int_equal(ea_real_path(NULL, &real), EA_ERR_ARG);
+  assert_int_equal(ea_file_foreign(NULL), EA_ERR_ARG);
+  ea_memory_fail_at(1);
+  assert_int_equal(ea_real_path(link, &real), EA_ERR_MEMORY);
+  ea_memory_fail_at(0);
+}
+
 static void folders(void **state) {
   (void)state;
   char deep[256], *names;
@@ -220,7 +246,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(write_then_read),       cmocka_unit_test(refuses_odd_targets),
       cmocka_unit_test(keeps_mode_and_links),  cmocka_unit_test(survives_failing_calls),
-      cmocka_unit_test(survives_a_size_limit), cmocka_unit_test(folders),
+      cmocka_unit_test(survives_a_size_limit), cmocka_unit_test(owners),
+      cmocka_unit_test(folders),
       cmocka_unit_test(json_values),           cmocka_unit_test(json_refusals),
       cmocka_unit_test(json_depth_and_size),   cmocka_unit_test(json_torture),
   };

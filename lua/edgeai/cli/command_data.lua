@@ -23,6 +23,7 @@ end
 
 function actions.list(data)
   local rows = {}
+  require("edgeai.plugin").names "data" -- all of them are loaded then
   for i, set in ipairs(data.list()) do rows[i] = describe(set) end
   print(require("edgeai.table")({ "data set", "state", "where", "images", "size", "classes" }, rows,
     { align = { "left", "left", "left", "right", "right", "right" } }))

@@ -9,7 +9,8 @@ local session = require "edgeai.session"
 local text = require "edgeai.text"
 require "edgeai.cli.text_only"
 
-local order = { "run", "eval", "repl", "test", "data", "info", "bench", "doctor" }
+local order = { "run", "eval", "repl", "test", "data", "info", "bench", "doctor",
+  "plugin" }
 
 local function load_command(name)
   return require("edgeai.cli.command_" .. name)
@@ -21,6 +22,10 @@ local function overview()
   for _, name in ipairs(order) do
     local command = load_command(name)
     lines[#lines + 1] = ("  %-34s %s"):format(command.brief or command.usage, command.summary)
+  end
+  for _, name in ipairs(require("edgeai.plugin").names "commands") do
+    local command = require "edgeai.cli.plugin_command"(name)
+    lines[#lines + 1] = ("  %-34s %s"):format(command.usage, command.summary)
   end
   lines[#lines + 1] = ""
   lines[#lines + 1] = "Options:"
@@ -47,14 +52,16 @@ local function dispatch(args)
     version()
     return 0
   end
-  local known = false
-  for _, candidate in ipairs(order) do known = known or candidate == name end
-  if not known then
+  local command
+  for _, candidate in ipairs(order) do
+    if candidate == name then command = load_command(name) end
+  end
+  if not command and name:find("^%l") then command = require "edgeai.cli.plugin_command"(name) end
+  if not command then
     local what = name:sub(1, 1) == "-" and "option" or "command"
     local candidates = what == "command" and order or { "--help", "--version" }
     options.fail(nil, "unknown %s %s%s", what, name, text.suggest(name, candidates))
   end
-  local command = load_command(name)
   local given, operands = options.parse(command, { unpack(args, 2) })
   if given.help and not (command.own_help and #operands > 0) then
     io.write(options.help(command))

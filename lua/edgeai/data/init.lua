@@ -9,11 +9,12 @@
 --   d.mean, d.std               of the training images, for each channel, in units of [0,1]
 --
 -- A source is a table: name, title, folder (below a root, see place.lua), files ({ name, part,
--- bytes }), read(source, dir, part) -> images, labels [, index], classes, names, shape, counts,
--- mean, std, and for fetch and verify: url, md5, megabytes, sums. To add one, write its file and
--- register it.
+-- bytes }), read(source, dir, part, options) -> images, labels [, index], classes, names, shape,
+-- counts, mean, std, its own options (declared as for ea.config), and for fetch and verify: url,
+-- md5, megabytes, sums. To add one, write its file and register it.
 
 local F = require "edgeai.ffi"
+local declare = require "edgeai.declare"
 local place = require "edgeai.data.place"
 local raw = require "edgeai.data.raw"
 local new_split = require "edgeai.data.split"
@@ -23,8 +24,31 @@ local data = {}
 
 local sources, order = {}, {}
 
+local needed = { name = "string", folder = "string", files = "table", read = "function",
+  classes = "number", shape = "table", counts = "table" }
+
+--- What is wrong with a source, as a sentence; nil: nothing.
+function data.wrong(source)
+  for _, key in ipairs(text.keys(needed)) do
+    if type(source[key]) ~= needed[key] then
+      return ("`%s`: its %s must be a %s, not %s"):format(tostring(source.name), key, needed[key],
+        tostring(source[key]))
+    end
+  end
+  if #source.shape ~= 3 or type(source.counts.train) ~= "number"
+    or type(source.counts.test) ~= "number" then
+    return ("`%s`: its shape must be { height, width, channels }, its counts { train =, test = }")
+      :format(source.name)
+  end
+end
+
+--- Is there a data set of that name?
+function data.known(name) return sources[name] ~= nil end
+
 --- Adds a source under its name.
 function data.register(source)
+  local wrong = data.wrong(source)
+  if wrong then F.raise("data.register: the data set %s", wrong) end
   if not sources[source.name] then order[#order + 1] = source.name end
   sources[source.name] = source
 end
@@ -50,6 +74,7 @@ end
 
 local function find(name)
   if type(name) ~= "string" then F.raise("data: a name is needed, got %s", type(name)) end
+  if not sources[name] then require("edgeai.plugin").offer(name) end
   return sources[name] or F.raise("data: there is no data set '%s'%s (known: %s; a path with a / "
     .. "is a folder of images)", name, text.suggest(name, order), text.list(order, "and"))
 end
@@ -58,7 +83,19 @@ local DEFAULTS = { val = 0.1, seed = 1, root = F.none }
 local FOLDER =
   { val = 0.1, seed = 1, root = F.none, size = F.none, channels = 3, test = 0.1 }
 
---- Opens a source: itself, and the folder its files are in.
+--- The options of every data set, and the source's own.
+local function split_options(source, given)
+  local own, values, all = {}, {}, {}
+  for key, default in pairs(DEFAULTS) do all[key] = default end
+  for key, declared in pairs(source.options or {}) do
+    own[key], all[key] = declare.option("data.load: ", key, declared, true), F.none
+  end
+  local options = F.options(given, all, "data.load")
+  for key in pairs(own) do values[key] = options[key] end
+  return options, declare.resolve("data.load", own, values)
+end
+
+--- Opens a source: itself, the folder its files are in, options, the source's own options.
 local function open(name, given)
   if type(name) == "string" and (name == "folder" or name:find("/", 1, true)) then
     local options = F.options(given, FOLDER, "data.load")
@@ -67,10 +104,10 @@ local function open(name, given)
     return require "edgeai.data.folder"(root, options), nil, options
   end
   local source = find(name)
-  local options = F.options(given, DEFAULTS, "data.load")
+  local options, own = split_options(source, given)
   local dir, state = place.find(source, options.root)
   if state ~= "ready" then F.raise("%s", dir) end
-  return source, dir, options
+  return source, dir, options, own
 end
 
 --- Normalises all splits as a trained network wants its images (net.mean, net.std from its file).
@@ -91,8 +128,8 @@ end
 -- share of every class; 0 or false: none), seed = 1 (which ones), root (look in this folder only).
 -- Folders also take size = { height, width }, channels = 3 and test = 0.1.
 function data.load(name, given)
-  local source, dir, options = open(name, given or {})
-  local images, labels, index = source:read(dir, "train")
+  local source, dir, options, own = open(name, given or {})
+  local images, labels, index = source:read(dir, "train", own)
   local size = raw.size(images)
   local set = {
     name = source.name,
@@ -114,7 +151,7 @@ function data.load(name, given)
     __index = function(self, key)
       if key == "normalise_as" then return normalise_as end
       if key ~= "test" then return nil end
-      local test = new_split(self, "test", source:read(dir, "test"))
+      local test = new_split(self, "test", source:read(dir, "test", own))
       rawset(self, "test", test)
       return test
     end,

@@ -7,7 +7,7 @@
 
 local hint = require "edgeai.distill.hint"
 
-return {
+return require "edgeai.plugin.miss" {
   kd = require "edgeai.distill.kd",
   attention = require "edgeai.distill.attention",
   hint = hint.hint,

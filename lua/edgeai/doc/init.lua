@@ -119,7 +119,7 @@ function doc.link(f, as) links[f] = as end
 local op_of -- function of an op -> the op
 
 --- "(x, { axis = -1, eps = 1e-12 })": how an op is called.
-local function op_parameters(op)
+function doc.op_parameters(op)
   local words, attributes = {}, {}
   for i = 1, math.min(op.most, 3) do
     words[i] = op.most == 1 and "x" or ("x%d"):format(i)
@@ -152,7 +152,7 @@ local function of_op(f)
   if not op then return nil end
   local found, comments = pcall(require, "edgeai.op_comments")
   local comment = found and comments[op.name] or {}
-  return { op = op, parameters = op_parameters(op), text = comment.text, where = comment.file }
+  return { op = op, parameters = doc.op_parameters(op), text = comment.text, where = comment.file }
 end
 
 --- What there is to know about a function: parameters ("(size, dtype)"), text (its doc comment),

@@ -42,7 +42,7 @@ function nn.register(name, build)
     F.raise("nn.register: expected a name and a function, got %s and a %s", tostring(name),
       type(build))
   end
-  if nn[name] and not builders[name] then
+  if rawget(nn, name) and not builders[name] then
     F.raise("nn.register: '%s' is taken by a layer or function of ea.nn", name)
   end
   builders[name] = build
@@ -69,6 +69,7 @@ function nn.architectures() return text.keys(builders) end
 
 --- The architecture of that name with a table of options.
 function nn.build(name, options)
+  if not builders[name] and type(name) == "string" then require("edgeai.plugin").offer(name) end
   if not builders[name] then
     F.raise("nn: there is no architecture '%s'%s; there are %s", tostring(name),
       text.suggest(tostring(name), builders), text.list(text.keys(builders), "and"))
@@ -81,4 +82,4 @@ function nn.load(path) return require("edgeai.nn.file").load(path, nn.build) end
 --- A network from a bare PyTorch state dict (WRN, CIFAR ResNet), recognised by names and shapes.
 function nn.from_state(path) return require("edgeai.nn.file").from_state(path, nn.build) end
 
-return nn
+return require "edgeai.plugin.miss"(nn)
