@@ -230,6 +230,10 @@ install: docs
 	  'Libs.private: $(strip $(LIBS))' > $(DESTDIR)$(PREFIX)/lib/pkgconfig/edgeai.pc
 	$(Q)install -m 644 $(BUILD)/docs/edgeai.1 $(SHARE)/man/man1/edgeai.1
 	$(Q)install -m 644 $(BUILD)/docs/edgeai.d.lua $(SHARE)/edgeai/library/edgeai.d.lua
+	$(Q)for p in $(notdir $(wildcard plugins/*)); do install -d $(SHARE)/edgeai/plugins/$$p && \
+	  install -m 644 $$(find plugins/$$p -type f ! -name '*.so') $(SHARE)/edgeai/plugins/$$p || exit 1; \
+	  CC='$(CC)' CFLAGS='$(CFLAGS)' XDG_CACHE_HOME=$(BUILD)/cache \
+	    $(BUILD)/edgeai plugin build $(SHARE)/edgeai/plugins/$$p >/dev/null || exit 1; done
 	$(call install_lua,$(LUA_DIR),$(abspath $(PREFIX))/lib/libedgeai.so.$(ABI))
 
 # What `luarocks make` calls, by the rockspec: into the rock's LUADIR, LIBDIR and BINDIR.

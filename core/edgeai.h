@@ -309,8 +309,8 @@ EA_API int ea_make_folder(const char *path); /* with its parents; no error if it
 EA_API int ea_list_folder(const char *path, char **names);
 /* The absolute path, without links, of what is there; free with ea_buffer_free. */
 EA_API int ea_real_path(const char *path, char **out);
-/* Can others change the file or folder (links are followed)? 0: only its owner, who is this process's
- * user or root. 1: another user owns it (root does not mind). 2: everybody may write it. */
+/* Can others change the file or folder (links are followed)? 0: only its owner, this process's user
+ * or root. 1: another user owns it (root does not mind). 2: everybody may write to it. */
 EA_API int ea_file_foreign(const char *path);
 
 /* ---- models -----------------------------------------------------------------------------------

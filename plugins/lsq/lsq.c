@@ -46,10 +46,12 @@ static int shape(ea_call *c) {
   const ea_tensor *x = ea_call_in(c, 0), *scale = ea_call_in(c, 1);
   if (ea_call_check_float(c, 0) < 0 || ea_call_check_float(c, 1) < 0) return EA_ERR_DTYPE;
   int64_t rows = ea_tensor_count(scale);
-  if (rows != 1 && (ea_tensor_ndim(scale) != 1 || ea_tensor_ndim(x) == 0 ||
-                    ea_tensor_size(x, 0) != rows))
-    return ea_call_fail(c, EA_ERR_SHAPE, "scale must be one number, or one for each of the first "
-                        "dimension of x; it has %lld", (long long)rows);
+  if (rows != 1 &&
+      (ea_tensor_ndim(scale) != 1 || ea_tensor_ndim(x) == 0 || ea_tensor_size(x, 0) != rows))
+    return ea_call_fail(c, EA_ERR_SHAPE,
+                        "scale must be one number, or one for each of the first "
+                        "dimension of x; it has %lld",
+                        (long long)rows);
   if (!(ea_call_attr(c, LOW) < ea_call_attr(c, HIGH)))
     return ea_call_fail(c, EA_ERR_ARG, "low must be less than high, got %g and %g",
                         ea_call_attr(c, LOW), ea_call_attr(c, HIGH));
@@ -66,8 +68,7 @@ static void forward_range(void *arg, int64_t begin, int64_t end) {
   for (int64_t at = begin, first; at < end; at++) {
     int64_t n = unit(p, at, &first, &scale);
     ea_tensor_read(ea_call_in(p->c, 0), first, n, v);
-    for (int64_t i = 0; i < n; i++)
-      v[i] = scale * nearbyint(clamp(v[i] / scale, p->low, p->high));
+    for (int64_t i = 0; i < n; i++) v[i] = scale * nearbyint(clamp(v[i] / scale, p->low, p->high));
     ea_tensor_write(ea_call_out(p->c, 0), first, n, v);
   }
 }
@@ -112,8 +113,14 @@ static int backward(ea_call *c) {
 }
 
 static const ea_op fake_quantize = {
-  .name = "fake_quantize", .nin_least = 2, .nin_most = 2, .nout = 1,
-  .attrs = "low:i=-128 high:i=127 factor:f=1", .need_in = 3,
-  .shape = shape, .forward = forward, .backward = backward,
+    .name = "fake_quantize",
+    .nin_least = 2,
+    .nin_most = 2,
+    .nout = 1,
+    .attrs = "low:i=-128 high:i=127 factor:f=1",
+    .need_in = 3,
+    .shape = shape,
+    .forward = forward,
+    .backward = backward,
 };
 EA_PLUGIN(&fake_quantize);

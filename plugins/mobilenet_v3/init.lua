@@ -123,8 +123,8 @@ return {
   },
   architectures = {
     mobilenet_v3 = {
-      help = "MobileNetV3; parameters have the names and layouts of torchvision's. Pictures of 32x32\n"
-        .. "are not halved the first two times; shrink = 2 does that, for 224x224.",
+      help = "MobileNetV3; parameters have torchvision's names and layouts. Pictures of 32x32 are\n"
+        .. "not halved the first two times; shrink = 2 does that, for 224x224.",
       options = {
         size = { default = "small", choices = { "small", "large" } },
         classes = { 10, type = "integer", least = 1, help = "classes" },

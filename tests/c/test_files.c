@@ -244,12 +244,17 @@ static void json_torture(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(write_then_read),       cmocka_unit_test(refuses_odd_targets),
-      cmocka_unit_test(keeps_mode_and_links),  cmocka_unit_test(survives_failing_calls),
-      cmocka_unit_test(survives_a_size_limit), cmocka_unit_test(owners),
+      cmocka_unit_test(write_then_read),
+      cmocka_unit_test(refuses_odd_targets),
+      cmocka_unit_test(keeps_mode_and_links),
+      cmocka_unit_test(survives_failing_calls),
+      cmocka_unit_test(survives_a_size_limit),
+      cmocka_unit_test(owners),
       cmocka_unit_test(folders),
-      cmocka_unit_test(json_values),           cmocka_unit_test(json_refusals),
-      cmocka_unit_test(json_depth_and_size),   cmocka_unit_test(json_torture),
+      cmocka_unit_test(json_values),
+      cmocka_unit_test(json_refusals),
+      cmocka_unit_test(json_depth_and_size),
+      cmocka_unit_test(json_torture),
   };
   return cmocka_run_group_tests(tests, make_scratch, remove_scratch);
 }

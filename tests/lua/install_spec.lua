@@ -90,6 +90,19 @@ describe("make install", function()
     end
   end)
 
+  it("gives both its plugins, the native one compiled", function()
+    local code = "ea.fake_quantize(ea.tensor { 0.3 }, ea.tensor { 0.25 }):item() + "
+      .. "ea.nn.mobilenet_v3({}):parameter_count()"
+    local status, output = shell(("XDG_DATA_HOME=/nonexistent '%s/bin/edgeai' eval '%s'"):format(
+      prefix, code))
+    assert.equal(0, status, output)
+    assert.equal("1528106.25\n", output)
+    status, output = shell(("LUA_PATH='%s/share/lua/5.1/?.lua' XDG_DATA_HOME=/nonexistent luajit "
+      .. "-e 'ea = require \"edgeai\" print(%s)'"):format(prefix, code))
+    assert.equal(0, status, output)
+    assert.equal("1528106.25\n", output)
+  end)
+
   it("gives LuaRocks a rock that plain luajit loads", function()
     if os.execute("command -v luarocks >/dev/null") ~= 0 or build ~= "build" then
       return pending("luarocks is not installed, or the program is not in build/")

@@ -47,7 +47,8 @@ describe("plugin new", function()
     says(0, "there/softer/softer.c\n", "plugin new softer --native --in there")
     says(1, "there is no plugin 'softer'", "plugin test softer")
     says(0, "op softer: its gradient is right to", "plugin test there/softer")
-    says(0, "softer           op softer; there/softer, native", "plugin list", "EDGEAI_PLUGINS=there")
+    says(0, "softer           op softer; there/softer, native", "plugin list",
+      "EDGEAI_PLUGINS=there")
     local code = program.read(folder .. "/there/softer/README.md"):match("```lua\n(.-)```")
     program.write(folder .. "/readme.lua", "local ea = require 'edgeai' " .. code)
     says(0, "{2, 3} f32", "run readme.lua", "EDGEAI_PLUGINS=there")
@@ -150,7 +151,8 @@ describe("the native part of a plugin", function()
 
   it("of another ABI is refused", function()
     change(c_file, "EA_PLUGIN(&op);", "static const ea_op *const ops[] = {&op};\n"
-      .. "EA_API const ea_plugin ea_plugin_entry = {EA_OP_ABI + 1, EA_ABI, EA_PLUGIN_SOURCE, 1, ops};")
+      .. "EA_API const ea_plugin ea_plugin_entry = {EA_OP_ABI + 1, EA_ABI, EA_PLUGIN_SOURCE, 1,\n"
+      .. "  ops};")
     assert.equal(0, (run "plugin build soft"))
     says(1, "plugins/soft/soft.so was built for another edgeai (op ABI 2, library ABI 1; here they "
       .. "are 1 and 1); build it again", [[eval 'ea.plugin.use "soft"']])
@@ -167,7 +169,8 @@ describe("the native part of a plugin", function()
   it("must have the ops that init.lua says, and no others", function()
     change(c_file, '.name = "soft"', '.name = "hard"')
     assert.equal(0, (run "plugin build soft"))
-    says(1, "init.lua:5: the op `hard` of its C file is not in `ops`", [[eval 'ea.plugin.use "soft"']])
+    says(1, "init.lua:5: the op `hard` of its C file is not in `ops`",
+      [[eval 'ea.plugin.use "soft"']])
     says(0, "nil\tnil", [[eval 'pcall(ea.plugin.use, "soft")
       print(rawget(ea, "soft"), require("edgeai.ops").by_name.hard)']])
     change(init, "soft = { --", "soft = { check = print }, hard = { --")

@@ -12,7 +12,9 @@ local function write(path, text)
 end
 
 --- A plugin in ./plugins, or in another place.
-local function plugin(name, text, at) write(("%s/%s/init.lua"):format(at or "plugins", name), text) end
+local function plugin(name, text, at)
+  write(("%s/%s/init.lua"):format(at or "plugins", name), text)
+end
 
 local nowhere = "XDG_DATA_HOME=/nonexistent "
 
@@ -43,7 +45,7 @@ describe("a plugin is found", function()
   local function says(word) return ("return { losses = { where_am_i = function() return %q end } }")
     :format(word) end
 
-  it("beside the script, in ./plugins, $EDGEAI_PLUGINS and the data folder, in this order", function()
+  it("beside the script, in ./plugins, $EDGEAI_PLUGINS, the data folder, in this order", function()
     local places = { "data/edgeai/plugins", "b", "a", "plugins", "sub/plugins" }
     write("sub/script.lua", "print(require('edgeai').where_am_i())")
     for _, place in ipairs(places) do
@@ -124,9 +126,30 @@ describe("a plugin brings", function()
     local _, _, err = run "eval 'ea.nn.wide {}'"
     assert.truthy(err:find("wide: the option 'inp' must be given", 1, true), err)
     _, _, err = run "eval 'ea.nn.wide { 1, 2, 3 }'"
-    assert.truthy(err:find("wide: expected at most 2 options without a name, got one more", 1, true))
+    assert.truthy(err:find("wide: expected at most 2 options without a name, got one", 1, true))
     _, _, err = run "eval 'ea.nn.broken {}'"
-    assert.truthy(err:find("eval:1: nn.broken: the plugin made a number, not a layer", 1, true), err)
+    assert.truthy(err:find("eval:1: nn.broken: the plugin made a number, not a layer", 1, true))
+  end)
+
+  it("losses that ea.distill.objective mixes with others", function()
+    plugin("half", [[
+      local ea = require "edgeai"
+      return { distillations = { half = { inputs = { "student", "teacher" },
+        options = { factor = { 0.5, least = 0 } },
+        call = function(s, t, o) return ea.mse(s, t) * o.factor end } } }]])
+    write("s.lua", [[local ea = require "edgeai"
+      local function net(seed)
+        ea.seed(seed)
+        return ea.nn.sequential { { "a", ea.nn.linear { 3, 4 } }, { "b", ea.nn.linear { 4, 2 } } }
+      end
+      local s, t, x, y = net(1), net(2), ea.ones { 2, 3 }, ea.tensor({ 1, 2 }, "i32")
+      local o = ea.distill.objective(s, t, { half = { weight = 2, layer = "a", factor = 3 } })
+      local want = 6 * ea.mse(s:features(x, "a").a, t:features(x, "a").a):item()
+      print(math.abs(o(x, y):item() - want) < 1e-6 * want)
+      ea.distill.objective(s, t, { half = { layer = "a", fator = 3 } })]])
+    local _, out, err = run "run s.lua"
+    assert.equal("true\n", out)
+    assert.truthy(err:find("distill.objective: half: there is no option 'fator'", 1, true), err)
   end)
 
   it("architectures, which files name", function()
@@ -146,8 +169,9 @@ describe("a plugin brings", function()
   it("data sets, with options of their own", function()
     plugin("grey", [[
       local ea = require "edgeai"
-      return { data = { ["grey-8"] = { folder = "grey", files = {}, shape = { 8, 8, 1 }, classes = 2,
-        title = "Grey", names = { "dark", "bright" }, counts = { train = 40, test = 10 },
+      return { data = { ["grey-8"] = { folder = "grey", files = {}, shape = { 8, 8, 1 },
+        classes = 2, title = "Grey", names = { "dark", "bright" },
+        counts = { train = 40, test = 10 },
         mean = { 0.5 }, std = { 0.5 }, options = { level = { 100, "of the bright", most = 255 } },
         read = function(source, _, part, o)
           local n = source.counts[part]
@@ -155,6 +179,7 @@ describe("a plugin brings", function()
           for i = 2, n, 2 do x[i]:fill(o.level) y[i] = 2 end
           return x, y
         end } } }]])
+    assert.equal("true", value [[ea.data.load "grey-8" and ea.data.known "grey-8"]])
     assert.equal("grey-8: 2 classes of 8x8x1; 36 to train on, 4 to choose by",
       value 'ea.data.load("grey-8")')
     write("s.lua", [[local ea = require "edgeai"
@@ -186,14 +211,15 @@ describe("a plugin brings", function()
     assert.equal(1, (run "greet you me --to=them"))
     _, out = run "greet --help"
     assert.truthy(out:find("Usage: edgeai greet WHO\n\nsays something.\n", 1, true), out)
-    assert.truthy(out:find("  --times N               how often; whole number from 1 to 3 (default 1)"
-      .. "\n", 1, true), out)
+    assert.truthy(out:find("  --times N               how often; whole number from 1 to 3 (default "
+      .. "1)\n", 1, true), out)
     assert.truthy(out:find("  --loud                  in capitals\n", 1, true), out)
     _, out = run "--help"
     assert.truthy(out:find("  greet WHO                          says something\n", 1, true), out)
-    for arguments, says in pairs { ["--times 4"] = "--times must be a whole number from 1 to 3, not 4",
-      ["--times x"] = "--times is a integer, not 'x'", ["--tims 3"] = "unknown option --tims; did you "
-        .. "mean `--times`?" } do
+    for arguments, says in pairs {
+      ["--times 4"] = "--times must be a whole number from 1 to 3, not 4",
+      ["--times x"] = "--times is a integer, not 'x'",
+      ["--tims 3"] = "unknown option --tims; did you mean `--times`?" } do
       local _, err
       status, _, err = run("greet " .. arguments)
       assert.equal(2, status)
@@ -204,8 +230,8 @@ describe("a plugin brings", function()
   it("files of its own, and what another plugin brings", function()
     plugin("base", "return { losses = { base_loss = require('base.parts.sum') } }")
     write("plugins/base/parts/sum.lua", "return function(a, b) return a + b end")
-    plugin("user", "local ea = require 'edgeai' local base = ea.plugin.use 'base' return { losses = "
-      .. "{ user_loss = function(a) return base.losses.base_loss(a, ea.base_loss(1, 1)) end } }")
+    plugin("user", "local ea = require 'edgeai' local base = ea.plugin.use 'base' return { losses "
+      .. "= { user_loss = function(a) return base.losses.base_loss(a, ea.base_loss(1, 1)) end } }")
     assert.equal("7", value "ea.user_loss(5)")
     local _, _, err = run [[eval 'require "base.parts.none"']]
     assert.truthy(err:find("module 'base.parts.none' not found", 1, true), err)
@@ -214,6 +240,7 @@ describe("a plugin brings", function()
   it("names for completion", function()
     plugin("twice", twice)
     plugin("more", "return { losses = { b_loss = print, a_loss = print } }")
+    assert.is_nil(ea.plugin.offer "no_such_thing_anywhere")
     assert.equal('{ "a_loss", "b_loss", "twice_loss" }', value 'ea.plugin.names "losses"')
     assert.equal("{}", value 'ea.plugin.names "layers"')
   end)
@@ -247,7 +274,7 @@ describe("a plugin is refused", function()
     ["that returns something else"] = { "return 3", ": it must return a table of what it brings, "
       .. "not a number" },
     ["with an unknown kind"] = { "return {\n layer = {} }", ":2: there is no kind `layer`; did you "
-      .. "mean `layers`?; a plugin has `about` and architectures, commands, data, distillations, " },
+      .. "mean `layers`?; a plugin has `about` and architectures, commands, data, " },
     ["with a wrong kind"] = { "return {\n\n layers = 3 }", ":3: `layers` must be a table of things "
       .. "by name, not a number" },
     ["with an unknown key"] = { "return { layers = {\n x_y = { call = print,\n hlp = '' } } }",
@@ -261,10 +288,10 @@ describe("a plugin is refused", function()
     ["with a name that is none"] = { "return { losses = {\n ['X y'] = print } }",
       ":2: `X y` is no name for a loss: it is made of small letters, digits and _" },
     ["with an option that is none"] = { "return { layers = { x_y = { call = print, options = { a = "
-      .. "{ 1, least = 2 } } } } }", ": the layer `x_y`: the option `a` must be a number of at least "
-      .. "2, not 1" },
-    ["with a position that is no option"] = { "return { layers = { x_y = { call = print,\n positions "
-      .. "= { 'a' } } } }", ":2: the layer `x_y`: the position `a` is no option" },
+      .. "{ 1, least = 2 } } } } }", ": the layer `x_y`: the option `a` must be a number of at "
+      .. "least 2, not 1" },
+    ["with a position that is no option"] = { "return { layers = { x_y = { call = print,\n "
+      .. "positions = { 'a' } } } }", ":2: the layer `x_y`: the position `a` is no option" },
     ["with a data set that lacks something"] = { "return { data = {\n x_y = { folder = 'x' } } }",
       ":2: the data set `x_y`: its classes must be a number, not nil" },
     ["with a command without help"] = { "return { commands = {\n x_y = { call = print } } }",
@@ -280,13 +307,13 @@ describe("a plugin is refused", function()
       ":2: the loss `nn` needs another name: ea.nn is edgeai's own" },
     ["with the name of a tensor's property"] = { "return { losses = {\n shape = print } }",
       ":2: the loss `shape` needs another name: ea.shape is edgeai's own" },
-    ["with the name of a command"] = { "return { commands = {\n run = { call = print, help = 'x' } } }",
-      ":2: the command `run` needs another name: edgeai run is edgeai's own" },
+    ["with the name of a command"] = { "return { commands = {\n run = { call = print, help = 'x' } "
+      .. "} }", ":2: the command `run` needs another name: edgeai run is edgeai's own" },
     ["with the name of a data set"] = { "return { data = {\n mnist = { folder = 'x', files = {}, "
       .. "classes = 1, counts = { train = 1, test = 1 }, shape = { 1, 1, 1 }, read = print } } }",
       ":2: the data set `mnist` needs another name: ea.data.load mnist is edgeai's own" },
-    ["with a name for two things"] = { "return { layers = {\n x_y = print }, architectures = { x_y = "
-      .. "print } }", ":2: `x_y` is there twice: as a layer and a architecture" },
+    ["with a name for two things"] = { "return { layers = {\n x_y = print }, architectures = { x_y "
+      .. "= print } }", ":2: `x_y` is there twice: as a layer and a architecture" },
     ["that uses itself"] = { "require('edgeai').plugin.use 'bad'", ":1: plugin bad: it is being "
       .. "loaded: it uses itself, by way of others" },
     ["that yields"] = { "coroutine.yield()", ": it yields while it is loaded" },
@@ -326,9 +353,9 @@ describe("a plugin is refused", function()
     os.execute(("mkdir -p '%s/plugins/empty' '%s/plugins/No-name' '%s/plugins/.git'"):format(folder,
       folder, folder))
     local _, out = run "plugin list"
-    assert.truthy(out:find("empty            broken: plugin empty: plugins/empty/init.lua: there is "
-      .. "no plugins/empty/init.lua", 1, true), out)
-    assert.truthy(out:find("`No-name` is no name for a plugin: it is made of small letters", 1, true))
+    assert.truthy(out:find("empty            broken: plugin empty: plugins/empty/init.lua: there "
+      .. "is no plugins/empty/init.lua", 1, true), out)
+    assert.truthy(out:find("`No-name` is no name for a plugin: it is made of small", 1, true))
     assert.falsy(out:find(".git", 1, true))
   end)
 

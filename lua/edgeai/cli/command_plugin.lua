@@ -12,8 +12,8 @@ local command = {
     .. "script, in ./plugins, in the folders of $EDGEAI_PLUGINS (joined by colons), in\n"
     .. "~/.local/share/edgeai/plugins and where edgeai is installed. NAME may also be the path of\n"
     .. "the folder, with a /.\n"
-    .. "build compiles NAME.c with $CC (cc) and $CFLAGS (-O3 -march=native); test compiles what has\n"
-    .. "changed, checks the ops' gradients and runs the specs in the folder.",
+    .. "build compiles NAME.c with $CC (cc) and $CFLAGS (-O3 -march=native); test compiles what\n"
+    .. "has changed, checks the ops' gradients and runs the specs in the folder.",
   options = {
     { "--native", nil, "new: with an op in C" },
     { "--in", "DIR", "new: the folder to make it in (default plugins)" },

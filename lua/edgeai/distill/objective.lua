@@ -16,6 +16,7 @@
 --   hint                                layers; a regressor each
 --   similarity, pkt, rkd                layers ({ "pool" }); rkd: distance, angle; pkt: eps
 --   activation_transfer                 layer ("pool"); parts, normalise
+--   one of a plugin (ea.distill.NAME)   layers; its options
 --   any other name                      loss = function(student's, teacher's activations, labels)
 -- Terms over several layers are added up. The total is sum of weight * loss; weights on a schedule
 -- are those of the step's time.
@@ -26,6 +27,7 @@
 -- opts: recall; input = shape of a batch ({1, h, w, c}), for regressors (default: the student's).
 
 local F = require "edgeai.ffi"
+local doc = require "edgeai.doc"
 local Module = require "edgeai.nn.module"
 local grad = require "edgeai.grad"
 local hint = require "edgeai.distill.hint"
@@ -60,8 +62,18 @@ local function list_of(one, many, where)
   return list
 end
 
+--- A loss that a plugin declares, as the ones above; nil if there is none.
+local function of_plugin(name)
+  local fn = require("edgeai.distill")[name]
+  local options = fn and (doc.of(fn) or {}).options
+  return options and { fn = fn, layers = F.none, own = text.keys(options) }
+end
+
 local function new_term(name, given)
   local kind = losses[name]
+  if not kind and name ~= "ce" and name ~= "kd" and not (type(given) == "table" and given.loss) then
+    kind = of_plugin(name)
+  end
   local allowed = { weight = 1 }
   if name == "ce" then
     allowed.smoothing = 0
@@ -81,7 +93,7 @@ local function new_term(name, given)
     F.raise("distill.objective: %s: weight must be a number or a function of the epochs done, got "
       .. "a %s", name, type(weight))
   end
-  local term = { name = name, weight = weight, options = {} }
+  local term = { name = name, weight = weight, options = {}, known = kind ~= nil }
   if name == "ce" or name == "kd" then
     o.weight, term.options = nil, o
     return term
@@ -153,7 +165,7 @@ local function activations_loss(self, term, own, theirs, y)
       s = regressor(regressor.kind == "linear" and wide(s) or s)
     end
     local extra = y
-    if losses[term.name] then extra = term.options end
+    if term.known then extra = term.options end
     local loss = term.fn(wide(s), t, extra)
     total = total and total + loss or loss
   end
