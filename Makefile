@@ -10,6 +10,7 @@ JOBS = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
 CFLAGS ?= $(OPT) -g -march=$(ARCH)
+unexport CFLAGS # those of a sanitized build are not for the plugins that its tests compile
 BASE_FLAGS := -std=gnu11 -fPIC -pthread -fvisibility=hidden -fno-math-errno -fno-trapping-math \
   -ffp-contract=off -fopenmp-simd $(WARN) -DEA_WITH_ONEDNN=$(ONEDNN)
 PKGS := luajit libpng libjpeg zlib libzip jansson openblas lapacke igraph
