@@ -237,6 +237,14 @@ describe("a plugin brings", function()
     assert.truthy(err:find("module 'base.parts.none' not found", 1, true), err)
   end)
 
+  it("what outlives the ea.scope in which it was loaded", function()
+    plugin("kept", [[local ea = require "edgeai"
+      local two = ea.full({ 1 }, 2)
+      return { losses = { kept_loss = function() return two:item() end } }]])
+    assert.equal("2\n2", value [[ea.scope(function() print(ea.kept_loss()) end)
+      print(ea.kept_loss())]])
+  end)
+
   it("names for completion", function()
     plugin("twice", twice)
     plugin("more", "return { losses = { b_loss = print, a_loss = print } }")
@@ -309,6 +317,8 @@ describe("a plugin is refused", function()
       ":2: the loss `shape` needs another name: ea.shape is edgeai's own" },
     ["with the name of a command"] = { "return { commands = {\n run = { call = print, help = 'x' } "
       .. "} }", ":2: the command `run` needs another name: edgeai run is edgeai's own" },
+    ["with the name of help"] = { "return { commands = {\n help = { call = print, help = 'x' } } }",
+      ":2: the command `help` needs another name: edgeai help is edgeai's own" },
     ["with the name of a data set"] = { "return { data = {\n mnist = { folder = 'x', files = {}, "
       .. "classes = 1, counts = { train = 1, test = 1 }, shape = { 1, 1, 1 }, read = print } } }",
       ":2: the data set `mnist` needs another name: ea.data.load mnist is edgeai's own" },

@@ -198,9 +198,11 @@ function load_plugin(record)
   if record.state == "loaded" then return true end
   if record.state == "loading" then return false end
   record.state, record.problem, record.things = "loading", nil, {}
-  -- In a coroutine, where no line of the user's code is on the stack that errors could be put to.
-  local run = coroutine.create(bring)
+  -- In a coroutine, where no line of the user's code is on the stack that errors could be put to;
+  -- and what it makes outlives the ea.scope in which its name was missed.
+  local run, scope = coroutine.create(bring), F.set_scope(nil)
   local ok, failure = coroutine.resume(run, record)
+  F.set_scope(scope)
   if ok and coroutine.status(run) ~= "dead" then
     ok, failure = false, "it yields while it is loaded"
   end

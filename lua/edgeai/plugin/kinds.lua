@@ -134,7 +134,9 @@ function command.read(name, given)
   return { name = name, call = given.call, summary = given.help, usage = given.usage or name,
     options = thing.options("command", name, given.options) }
 end
-function command.taken(name) return (pcall(require, "edgeai.cli.command_" .. name)) end
+function command.taken(name)
+  return name == "help" or (pcall(require, "edgeai.cli.command_" .. name))
+end
 function command.add(name, read) command.known[name] = read end
 function command.remove(name) command.known[name] = nil end
 kinds.commands = command
