@@ -1,5 +1,7 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 
+teardown(function() ea.plugin.drop "lsq" end)
+
 --- Sorted values that occur in a tensor.
 local function levels(t)
   local seen, list = {}, {}

@@ -1,5 +1,7 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 
+teardown(function() ea.plugin.drop "mobilenet_v3" end)
+
 describe("mobilenet_v3", function()
   it("has the parameters of the published networks, by their names", function()
     local counts = { small = 2542856, large = 5483032 } -- torchvision's, 1000 classes
