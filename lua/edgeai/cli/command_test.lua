@@ -120,7 +120,12 @@ function command.run(given, operands)
     return 1
   end
   local files = spec_files(operands)
-  setup.paths(files[1]:match("^(.*)/[^/]*$") or ".") -- helpers lie beside the specs
+  local folders, seen = {}, {}
+  for _, file in ipairs(files) do
+    local folder = file:match("^(.*)/[^/]*$") or "."
+    if not seen[folder] then folders[#folders + 1], seen[folder] = folder, true end
+  end
+  setup.paths(unpack(folders)) -- helpers lie beside the specs
   local busted = new()
   require "busted"(busted)
   -- Without busted's insulation of files: it would load edgeai's modules again for each file, and

@@ -3,14 +3,14 @@
 
 local setup = {}
 
---- Modules are looked for beside the script, in $EDGEAI_PATH, then where Lua is installed; never in
--- the current folder by accident.
-function setup.paths(folder)
+--- Modules are looked for beside the script (in these folders), in $EDGEAI_PATH, then where Lua is
+-- installed; never in the current folder by accident.
+function setup.paths(...)
   local places = {}
   local function add(place)
     if place ~= "" then places[#places + 1] = place .. "/?.lua;" .. place .. "/?/init.lua" end
   end
-  add(folder)
+  for _, folder in ipairs { ... } do add(folder) end
   for place in (os.getenv("EDGEAI_PATH") or ""):gmatch("[^:]+") do add(place) end
   places[#places + 1] = package.path:gsub("^%./%?%.lua;", "")
   package.path = table.concat(places, ";")
