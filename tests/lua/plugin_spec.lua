@@ -152,6 +152,21 @@ describe("a plugin brings", function()
     assert.truthy(err:find("distill.objective: half: there is no option 'fator'", 1, true), err)
   end)
 
+  it("objectives of ea.vis, with the right gradient", function()
+    plugin("bright", [[return { objectives = { brightness = { help = "mean of the pixels",
+      arguments = { "scale" }, options = { scale = 1 },
+      compute = function(T, o) return T:mean(T "input") * o.scale end } } }]])
+    assert.equal("brightness(2)", value "ea.vis.objectives.brightness(2)")
+    plugin("bad", [[return {
+      objectives = { channel = { compute = print } } }]])
+    local _, _, err = run [[eval 'ea.plugin.use "bad"']]
+    assert.truthy(err:find("init.lua:2: the objective `channel` needs another name: "
+      .. "ea.vis.objectives.channel is edgeai's own", 1, true), err)
+    plugin("bad", "return { objectives = {\n x_y = {} } }")
+    err = select(3, run [[eval 'ea.plugin.use "bad"']])
+    assert.truthy(err:find("init.lua:2: the objective `x_y` must be a table with", 1, true), err)
+  end)
+
   it("architectures, which files name", function()
     plugin("two", [[
       local ea = require "edgeai"

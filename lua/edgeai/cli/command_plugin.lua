@@ -23,7 +23,8 @@ local command = {
 local actions = {}
 
 local singular = { layers = "layer", losses = "loss", ops = "op", commands = "command",
-  architectures = "architecture", distillations = "distillation loss", data = "data set" }
+  architectures = "architecture", distillations = "distillation loss", data = "data set",
+  objectives = "objective" }
 
 --- "layer squeeze_excite; op fake_quantize"
 local function words_of(brings)

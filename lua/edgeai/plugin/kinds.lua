@@ -58,6 +58,25 @@ function kinds.architectures.add(name, read, where)
 end
 function kinds.architectures.remove(name) require("edgeai.nn").unregister(name) end
 
+-- ---- ea.vis.objectives -------------------------------------------------------------------------
+
+--- As ea.vis.register_objective takes them, which also checks their gradient.
+kinds.objectives = { what = "objective", as = "ea.vis.objectives." }
+
+function kinds.objectives.read(name, given)
+  if type(given) ~= "table" or type(given.compute) ~= "function" then
+    thing.bad(name, "the objective `%s` must be a table with `compute`, a function of T and the "
+      .. "options", name)
+  end
+  return given
+end
+function kinds.objectives.taken(name)
+  require "edgeai.vis"
+  return require("edgeai.vis.registry").specs[name] ~= nil
+end
+function kinds.objectives.add(name, given) require("edgeai.vis").register_objective(name, given) end
+function kinds.objectives.remove(name) require("edgeai.vis").unregister_objective(name) end
+
 -- ---- ea.NAME and t:NAME ------------------------------------------------------------------------
 
 local function of_tensors(kind)

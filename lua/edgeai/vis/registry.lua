@@ -144,6 +144,10 @@ function registry.make(name, ...) return registry.constructors[name](...) end
 registry.objectives = setmetatable({}, {
   __index = function(_, name)
     local make = registry.constructors[name]
+    if not make and type(name) == "string" then
+      require("edgeai.plugin").offer(name)
+      make = registry.constructors[name]
+    end
     if make then return make end
     F.raise("there is no objective '%s'%s", tostring(name),
       text.suggest(tostring(name), text.keys(registry.specs)))
