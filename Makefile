@@ -218,7 +218,7 @@ endef
 install: docs
 	$(call say,to   $(DESTDIR)$(PREFIX))
 	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include $(LUA_DIR) \
-	  $(SHARE)/man/man1 $(SHARE)/edgeai/library
+	  $(SHARE)/man/man1 $(SHARE)/edgeai/library $(SHARE)/edgeai/zoo
 	$(Q)install -m 755 $(BUILD)/edgeai $(DESTDIR)$(PREFIX)/bin/edgeai
 	$(Q)install -m 755 $(BUILD)/libedgeai.so $(DESTDIR)$(PREFIX)/lib/libedgeai.so.$(VERSION)
 	$(Q)ln -sf libedgeai.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libedgeai.so.$(ABI)
@@ -230,6 +230,7 @@ install: docs
 	  'Version: $(VERSION)' 'Cflags: -I$${includedir}' 'Libs: -L$${libdir} -ledgeai' \
 	  'Libs.private: $(strip $(LIBS))' > $(DESTDIR)$(PREFIX)/lib/pkgconfig/edgeai.pc
 	$(Q)install -m 644 $(BUILD)/docs/edgeai.1 $(SHARE)/man/man1/edgeai.1
+	$(Q)install -m 644 experiments/zoo/* $(SHARE)/edgeai/zoo
 	$(Q)install -m 644 $(BUILD)/docs/edgeai.d.lua $(SHARE)/edgeai/library/edgeai.d.lua
 	$(Q)for p in $(notdir $(wildcard plugins/*)); do install -d $(SHARE)/edgeai/plugins/$$p && \
 	  install -m 644 $$(find plugins/$$p -type f ! -name '*.so') $(SHARE)/edgeai/plugins/$$p || exit 1; \

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- ea.zoo - trained networks by name. "zoo:NAME" is NAME.safetensors in $EDGEAI_ZOO, in zoo/ beside
--- the running script, in ./experiments/zoo, or in edgeai/zoo of $XDG_DATA_HOME, /usr/local/share or
--- /usr/share; anything else is a file. Each network has a card NAME.md beside it: data, recipe,
--- seed, command, accuracy.
+-- the running script, in ./experiments/zoo, in ${XDG_DATA_HOME:-~/.local/share}/edgeai/zoo, or in
+-- share/edgeai/zoo of the installation; anything else is a file. Each network has a card NAME.md
+-- beside it: data, recipe, seed, command, accuracy.
 
 local F = require "edgeai.ffi"
 local session = require "edgeai.session"
@@ -18,9 +18,8 @@ local function folders()
     list[#list + 1] = (session.script:match("^(.*)/[^/]*$") or ".") .. "/zoo"
   end
   list[#list + 1] = "experiments/zoo"
-  local home = os.getenv("XDG_DATA_HOME") or (os.getenv("HOME") or "") .. "/.local/share"
-  for _, share in ipairs { home, "/usr/local/share", "/usr/share" } do
-    list[#list + 1] = share .. "/edgeai/zoo"
+  for _, share in ipairs(require("edgeai.plugin.place").shares()) do
+    list[#list + 1] = share .. "/zoo"
   end
   return list
 end
@@ -37,10 +36,7 @@ function zoo.path(name)
   F.raise("zoo: there is no network '%s' in %s", short, table.concat(folders(), ", "))
 end
 
---- The network of that name or file, in evaluation mode: net, metadata.
-function zoo.load(name)
-  local net, meta = require("edgeai.nn").load(zoo.path(name))
-  return net:eval(), meta
-end
+--- The network of that name or file, in evaluation mode; net.meta is the file's metadata.
+function zoo.load(name) return require("edgeai.nn").load(zoo.path(name)) end
 
 return zoo

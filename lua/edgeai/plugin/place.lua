@@ -38,11 +38,16 @@ function place.link(path)
   if real and real ~= place.real(at == "" and "/" or at) .. "/" .. last then return real end
 end
 
---- PREFIX/share of what is installed: of the program, and of these Lua files under plain luajit.
-local function shares()
-  local list = { place.real("/proc/self/exe"), debug.getinfo(1, "S").source:match("^@(/.*)$") }
-  for i, path in pairs(list) do
-    list[i] = path:match("^(.*)/share/lua/5%.1/") or path:match("^(.*)/[^/]+/[^/]+$")
+--- edgeai's folders of shared files: ${XDG_DATA_HOME:-~/.local/share}/edgeai, then
+-- PREFIX/share/edgeai of the installed program and of these Lua files under plain luajit.
+function place.shares()
+  local data = os.getenv("XDG_DATA_HOME")
+  if not data or data == "" then data = (os.getenv("HOME") or "") .. "/.local/share" end
+  local list = { data .. "/edgeai" }
+  for _, path in pairs { place.real("/proc/self/exe"),
+    debug.getinfo(1, "S").source:match("^@(/.*)$") } do
+    local prefix = path:match("^(.*)/share/lua/5%.1/") or path:match("^(.*)/[^/]+/[^/]+$")
+    list[#list + 1] = prefix .. "/share/edgeai"
   end
   return list
 end
@@ -63,10 +68,7 @@ function place.all()
   if beside then add(beside .. "/plugins") end
   add("plugins")
   for path in (os.getenv("EDGEAI_PLUGINS") or ""):gmatch("[^:]+") do add(path, true) end
-  local data = os.getenv("XDG_DATA_HOME")
-  if not data or data == "" then data = (os.getenv("HOME") or "") .. "/.local/share" end
-  add(data .. "/edgeai/plugins")
-  for _, prefix in pairs(shares()) do add(prefix .. "/share/edgeai/plugins") end
+  for _, share in ipairs(place.shares()) do add(share .. "/plugins") end
   return list
 end
 
