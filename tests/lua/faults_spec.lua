@@ -120,10 +120,14 @@ describe("on a disk that fails", function()
           assert.is_true(now == old or now == new, what)
           assert.equal(writer[2] .. "\n", list(dir), what)
           if not broken then break end
-          says(err, code, not by_gnuplot and errno, what)
+          if by_gnuplot and code == 0 then -- gnuplot's own call, behind the last that matters
+            assert.is_true(now == new, what)
+          else
+            says(err, code, not by_gnuplot and errno, what)
+          end
           n, reached = next_call(n), reached + 1
         end
-        assert.is_true(reached >= (long and 6 or 3), writer[1])
+        assert.is_true(reached >= (long and 5 or 3), writer[1])
         assert.is_true(program.read(path) == new)
       end
     end)
