@@ -18,7 +18,7 @@ local cfg = ea.config {
     paper = { data = "cifar10", precision = "bf16", alternate = "cifar100",
       teacher_net = { depth = 40, widths = { 16, 64, 128, 256 } }, train = { epochs = 200 },
       students = { "wrn16-1", "wrn40-2", "wrn40-4" }, augment = { crop_pad = 4 },
-      dreams = { count = 51200 },
+      dreams = { count = 51200, engine = "pixels", steps = 512, lr = 0.05 },
       priors = { bn = 0, ce = 0, disagreement = 0 },
       learn = { images = 2500000, attention = 1000, views = 0 } } },
   data = { "fashion-mnist", "data set, or the path of a folder of images per class" },
@@ -29,7 +29,8 @@ local cfg = ea.config {
   metadata = { share = { 0.1, "of the training images", above = 0, most = 1 },
     clusters = { 10, "of a class", type = "integer", least = 1 },
     components = { 10, "of a cluster", type = "integer", least = 1 } },
-  dreams = { count = { 10240, type = "integer", least = 1 }, batch = 256, steps = 5, lr = 5e-3,
+  dreams = { count = { 10240, type = "integer", least = 1 }, batch = 256,
+    engine = { "generator", "how", choices = { "generator", "pixels" } }, steps = 5, lr = 5e-3,
     lr_z = 0.015, scale = { 1, "of the targets' noise", least = 0 }, width = 32 },
   priors = { target = { 1, "the paper's" }, tv = 0, bn = { 1, "beyond: batch norms" },
     ce = { 0.4, "beyond: class" }, disagreement = { 1.1, "beyond: what the student lacks" } },
@@ -79,7 +80,7 @@ if meta then print(meta:report()) end
 -- 2. Dreams: nothing of the data set is used here.
 local o, adversary = cfg.dreams, cfg.priors.disagreement ~= 0 and student(cfg.students[1])
 local report = ea.dream.synthesise(teacher, meta or nil, { folder = run:path("dreams"),
-  count = o.count, batch = o.batch, steps = o.steps, lr = o.lr, lr_z = o.lr_z,
+  count = o.count, batch = o.batch, engine = o.engine, steps = o.steps, lr = o.lr, lr_z = o.lr_z,
   scale = o.scale, width = o.width, priors = cfg.priors, names = d.names, seed = cfg.seed,
   precision = cfg.precision, student = adversary and { net = adversary,
     steps = cfg.adversary.steps, lr = cfg.adversary.lr,

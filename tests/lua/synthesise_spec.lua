@@ -130,6 +130,28 @@ describe("ea.dream.synthesise", function()
     assert.same({ 24, 24, 24, 24 }, dreams:class_counts())
   end)
 
+  it("optimises every image by itself, the same however many at a time", function()
+    local r = synthesise(folder .. "/pixels", { engine = "pixels", steps = 30, count = 64,
+      priors = { target = 1 } })
+    assert.is_true(r.target_error.after < 0.6 * r.target_error.before)
+    local targets, labels = ea.dream.targets(meta, 32, { seed = 1 })
+    local pixels = require "edgeai.dream.pixels"
+    local maker = pixels(net, { shape = { 12, 12, 1 }, mean = net.mean, std = net.std, steps = 30,
+      lr = 0.05, shift = 1, layer = "pool", seed = 1, precision = "f32", target = 1, tv = 0, ce = 0,
+      bn = 0, memory = 1 })
+    local images = maker:batch_of(1, labels, targets)
+    local part = ea.io.load(folder .. "/pixels/dreams-00001.npz")
+    assert.equal(part.images:hash(), images:hash())
+    local all = synthesise(folder .. "/priors", { engine = "pixels", steps = 3, count = 32,
+      priors = { target = 1, tv = 1, ce = 1, bn = 1 } })
+    for _, name in ipairs { "target", "tv", "ce", "bn" } do
+      assert.is_number(all.losses[1].last[name])
+    end
+    fails(function()
+      synthesise(folder .. "/refused", { engine = "pixels" })
+    end, "disagreement is for the engine \"generator\"")
+  end)
+
   it("needs no metadata where targets do not count", function()
     local r = ea.dream.synthesise(net, nil, { count = 32, batch = 32, folder = folder .. "/none",
       z = 8, width = 4, steps = 2, priors = { target = 0, bn = 1, ce = 1 }, precision = "bf16" })

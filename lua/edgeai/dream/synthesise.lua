@@ -17,10 +17,11 @@
 -- opts:
 --   count, folder   how many images, in parts of `batch` (256): folder/dreams-00001.npz, ... (see
 --                   files.lua) and pictures of the first few, sheet-00001.png
---   engine          "generator" (fast.lua)
+--   engine          "generator" (fast.lua): a few steps of a network that makes a batch; "pixels"
+--                   (pixels.lua): the paper's way, many steps for each image by itself
 --   priors          see above: { target = 1 }
---   steps (5), lr (5e-3), lr_z (0.015), momentum (0.9, of bn), shift (4 pixels), z (256),
---   width (64)
+--   steps (5; 128), lr (5e-3; 0.05), shift (4 pixels; 2) of the engine "generator"; "pixels"
+--   lr_z (0.015), momentum (0.9, of bn), z (256), width (64): "generator" alone
 --   scale           of the targets' noise (1)
 --   student         { net, steps = 50 of each part, batch = 256, lr = 0.2 falling as a cosine,
 --                   temperature = 20, weight_decay = 1e-4, views = 2, augment = { crop_pad = 4,
@@ -28,8 +29,8 @@
 --   names, seed (1), precision ("f32"), on_part (function of the part's number and record)
 --
 -- A call with the same options goes on where another was stopped, to the same bytes: at most one
--- part is lost. Parts depend on each other (the generator learns, the student too), so the size of
--- the batch is part of the method.
+-- part is lost. Of the engine "generator", parts depend on each other (the generator learns, the
+-- student too), so the size of the batch is part of the method.
 --
 -- Returns { count, parts, engine, priors, folder, seconds, target_error (before: of the first step,
 -- after: sqrt of |a - t|^2 / |t|^2 over all images as written), confidence (mean largest
@@ -45,7 +46,6 @@ local files = require "edgeai.dream.files"
 local image = require "edgeai.image"
 local json = require "edgeai.json"
 local metadata_of = require "edgeai.dream.metadata"
-local new_fast = require "edgeai.dream.fast"
 local new_learner = require "edgeai.dream.learner"
 local progress = require "edgeai.progress"
 local quality = require "edgeai.dream.quality"
@@ -55,10 +55,15 @@ local tensor = require "edgeai.tensor"
 
 local C = F.C
 
+local engines = {
+  generator = { new = require "edgeai.dream.fast", defaults = { steps = 5, lr = 5e-3, shift = 4 } },
+  pixels = { new = require "edgeai.dream.pixels",
+    defaults = { steps = 128, lr = 0.05, shift = 2 } },
+}
 local defaults = { count = 1024, folder = F.none, batch = 256, engine = "generator",
-  priors = { target = 1 }, steps = 5, lr = 5e-3, lr_z = 0.015, momentum = 0.9, shift = 4, z = 256,
-  width = 64, scale = 1, student = F.none, names = F.none, seed = 1, precision = "f32",
-  on_part = F.none }
+  priors = { target = 1 }, steps = F.none, lr = F.none, lr_z = 0.015, momentum = 0.9,
+  shift = F.none, z = 256, width = 64, scale = 1, student = F.none, names = F.none, seed = 1,
+  precision = "f32", on_part = F.none }
 local prior_names = { target = 0, tv = 0, bn = 0, ce = 0, disagreement = 0 }
 local student_defaults = { net = F.none, steps = 50, batch = 256, lr = 0.2, temperature = 20,
   weight_decay = 1e-4, views = 2, augment = { crop_pad = 4, flip = true }, warmup = 0.1 }
@@ -67,9 +72,12 @@ local student_defaults = { net = F.none, steps = 50, batch = 256, lr = 0.2, temp
 
 local function check_options(teacher, meta, o)
   if not o.folder then F.raise("dream.synthesise: folder must be given") end
-  if o.engine ~= "generator" then
-    F.raise("dream.synthesise: engine must be \"generator\", got %s", tostring(o.engine))
+  local engine = engines[o.engine]
+  if not engine then
+    F.raise("dream.synthesise: engine must be \"generator\" or \"pixels\", got %s",
+      tostring(o.engine))
   end
+  for name, value in pairs(engine.defaults) do if o[name] == nil then o[name] = value end end
   for _, name in ipairs { "count", "batch", "steps" } do
     if type(o[name]) ~= "number" or o[name] % 1 ~= 0 or o[name] < 1 then
       F.raise("dream.synthesise: %s must be a whole number of at least 1, got %s", name,
@@ -77,6 +85,9 @@ local function check_options(teacher, meta, o)
     end
   end
   o.priors = F.options(o.priors, prior_names, "dream.synthesise: priors")
+  if o.engine == "pixels" and o.priors.disagreement ~= 0 then
+    F.raise("dream.synthesise: disagreement is for the engine \"generator\"")
+  end
   if o.student then o.student = F.options(o.student, student_defaults, "student") end
   metadata_of.need_teacher(teacher, "dream.synthesise")
   if not teacher.input_shape then
@@ -151,8 +162,8 @@ local function sheet(self, k, part)
 end
 
 local function all_state(self)
-  local list, counters = self.fast:state()
-  local state = { fast = counters, key = self.key, done = self.done, seconds = self.seconds,
+  local list, counters = self.maker:state()
+  local state = { maker = counters, key = self.key, done = self.done, seconds = self.seconds,
     losses = self.losses }
   if self.learner then
     local more
@@ -171,7 +182,7 @@ end
 local function make_part(self, k)
   local o = self.opts
   local targets, labels = wanted(self, k)
-  local images, terms = self.fast:batch_of(k, labels, o.priors.target ~= 0 and targets or nil)
+  local images, terms = self.maker:batch_of(k, labels, o.priors.target ~= 0 and targets or nil)
   local part = { images = images, labels = labels, targets = targets }
   local split = answer(self, part)
   files.save(o.folder, k, part, self.key)
@@ -191,7 +202,7 @@ local function restore(self)
       self.opts.folder)
   end
   self.done, self.seconds, self.losses = state.done, state.seconds, state.losses
-  self.fast:set_counters(state.fast)
+  self.maker:set_counters(state.maker)
   if self.learner then self.learner:set_counters(state.learner) end
   for k = 1, self.done do
     local part = files.load(self.opts.folder, k, self.key)
@@ -234,9 +245,9 @@ local function new_session(teacher, meta, o)
   F.check(C.ea_make_folder(o.folder))
   local p, s = o.priors, o.student
   self.warmup = s and math.ceil(s.warmup * self.parts) or 0
-  self.fast = new_fast(teacher, { shape = shape, mean = teacher.mean, std = teacher.std,
-    batch = o.batch, steps = o.steps, lr = o.lr, lr_z = o.lr_z, bn = p.bn, ce = p.ce,
-    target = p.target, tv = p.tv, disagreement = p.disagreement, warmup = self.warmup,
+  self.maker = engines[o.engine].new(teacher, { shape = shape, mean = teacher.mean,
+    std = teacher.std, batch = o.batch, steps = o.steps, lr = o.lr, lr_z = o.lr_z, bn = p.bn,
+    ce = p.ce, target = p.target, tv = p.tv, disagreement = p.disagreement, warmup = self.warmup,
     momentum = o.momentum, shift = o.shift, layer = meta and meta.layer,
     features = meta and meta.centroids:size(2), student = s and s.net, z = o.z, width = o.width,
     seed = o.seed, precision = o.precision })
@@ -261,7 +272,7 @@ return function(teacher, meta, opts)
     return type(m) == "string" and m or debug.traceback(tostring(m))
   end, self)
   C.ea_interrupt_defer(0)
-  self.fast:free()
+  self.maker:free()
   if self.learner then self.learner:free() end
   if not ok then error(message, 0) end
   local report = self.quality:report()
