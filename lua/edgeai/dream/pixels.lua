@@ -62,7 +62,9 @@ end
 
 --- Nothing goes on from part to part.
 function Pixels:state() return {}, {} end -- luacheck: no self
+--- No counters are kept.
 function Pixels:set_counters() end -- luacheck: no self
+--- Nothing is held between parts.
 function Pixels:free() end -- luacheck: no self
 
 --- opts: as of fast.lua; of these shape, mean, std, steps, lr, shift, layer, seed, precision,
