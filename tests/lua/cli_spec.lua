@@ -29,6 +29,15 @@ describe("edgeai", function()
       end
     end)
 
+    it("has an end when it is asked for help with help", function()
+      local _, overview = edgeai "--help"
+      for _, words in ipairs { "help help", "--help --help", "help -x", "-h -h" } do
+        local code, out = edgeai(words, "timeout 60")
+        assert.equal(0, code, words)
+        assert.equal(overview, out, words)
+      end
+    end)
+
     it("names the nearest command and option, and exits with 2", function()
       local code, out, err = edgeai("rnu x.lua")
       assert.equal(2, code)

@@ -45,7 +45,10 @@ end
 local function dispatch(args)
   local name = args[1] or "repl"
   if name == "--help" or name == "-h" or name == "help" then
-    if args[2] then return dispatch { args[2], "--help" } end
+    local about = args[2]
+    if about and about ~= "help" and about:sub(1, 1) ~= "-" then
+      return dispatch { about, "--help" }
+    end
     io.write(overview())
     return 0
   elseif name == "--version" then
