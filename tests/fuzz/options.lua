@@ -55,14 +55,12 @@ function source.load(path)
   return function() check_values(config.resolve(declarations)) end, nil, "ea.config"
 end
 for _, name in ipairs { "paths", "globals", "threads" } do setup[name] = nothing end
-package.loaded["edgeai.bench"] = { names = {}, run = function() return {} end,
-  profile = function() return {}, 0 end }
 package.loaded["edgeai.data"] = { list = function() return {} end, fetch = tostring,
   verify = function() return { ok = true, where = "" } end }
 package.loaded["edgeai.table"] = setmetatable({}, { __call = function() return "" end })
 
 -- These are whole without their deeds; of the others only the options are read.
-local whole = { run = true, data = true, bench = true }
+local whole = { run = true, data = true }
 for name in io.popen("ls lua/edgeai/cli"):read("*a"):gmatch("command_([%w_]+)%.lua") do
   local command = require("edgeai.cli.command_" .. name)
   if not whole[name] then
