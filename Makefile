@@ -193,7 +193,7 @@ gc-stress: all
 # ---- installation --------------------------------------------------------------------------------
 LUA_DIR := $(DESTDIR)$(PREFIX)/share/lua/5.1
 SHARE := $(DESTDIR)$(PREFIX)/share
-LUA_INSTALLED := $(filter-out edgeai/cli/%,$(LUA_SRC:lua/%=%))
+LUA_INSTALLED := $(filter-out edgeai/cli/% edgeai/repl/%,$(LUA_SRC:lua/%=%))
 
 # What `require "edgeai"` finds: one pattern of package.path that finds this file is enough.
 define entry

@@ -44,7 +44,7 @@ local doors = {
   { "^Random123/", "core/base/philox.c" },
   { "^lua", "core/cli/" },
   { "^lauxlib", "core/cli/" },
-  { "^readline/", "core/cli/host.c" },
+  { "^readline/", "core/cli/terminal.c" },
 }
 
 local function files(where, pattern)

@@ -23,7 +23,7 @@ char *ea_sprintf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Runs fn(arg, shard) for shard 0..shards-1 on up to ea_threads() threads and returns when all are
  * done. Which thread runs a shard is free; so fn's results must depend on the shard alone. fn must
- * not fail and not call ea_parallel. */
+ * not fail and not call ea_parallel. Shards may be left out: see ea_interrupt_watch. */
 typedef void (*ea_shard_fn)(void *arg, int64_t shard);
 void ea_parallel(int64_t shards, ea_shard_fn fn, void *arg);
 /* Number of this thread in the pool, 0..ea_threads()-1: for picking per-thread scratch. */
@@ -31,6 +31,11 @@ int ea_thread_index(void);
 
 /* EA_OK, or EA_ERR_INTERRUPTED (with its sentence) if an interrupt is pending and not deferred. */
 int ea_interrupt_check(void);
+/* Between watch(1) and watch(0) runs an op whose results nobody sees if ea_interrupt_check fails
+ * behind it: once an interrupt is pending, ea_parallel leaves out the shards that are left, and
+ * whoever asks ea_interrupt_stops (1) may end early. */
+void ea_interrupt_watch(int on);
+int ea_interrupt_stops(void);
 
 #define EA_TRY(call)                       \
   do {                                     \

@@ -37,7 +37,7 @@ int ea_thread_index(void) { return thread_index; }
 static void take_shards(ea_shard_fn fn, void *arg, int64_t shards) {
   for (;;) {
     int64_t s = atomic_fetch_add(&pool.next, 1);
-    if (s >= shards) return;
+    if (s >= shards || ea_interrupt_stops()) return;
     fn(arg, s);
   }
 }
@@ -94,7 +94,7 @@ static void start_workers(void) {
 void ea_parallel(int64_t shards, ea_shard_fn fn, void *arg) {
   if (shards <= 0) return;
   if (pool.threads == 1 || shards == 1) {
-    for (int64_t s = 0; s < shards; s++) fn(arg, s);
+    for (int64_t s = 0; s < shards && !ea_interrupt_stops(); s++) fn(arg, s);
     return;
   }
   if (pool.started < pool.threads - 1) start_workers();

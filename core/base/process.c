@@ -9,7 +9,7 @@
 
 #include "base.h"
 
-static volatile sig_atomic_t pending, deferred;
+static volatile sig_atomic_t pending, deferred, in_op;
 
 static void on_signal(int number) {
   if (pending == SIGINT && number == SIGINT) _exit(128 + SIGINT);
@@ -32,6 +32,10 @@ int ea_interrupt_pending(void) { return pending; }
 void ea_interrupt_clear(void) { pending = 0; }
 void ea_interrupt_raise(int signum) { pending = signum; }
 void ea_interrupt_defer(int on) { deferred = on; }
+
+int ea_interrupt_stops(void) { return in_op && pending && !deferred; }
+
+void ea_interrupt_watch(int on) { in_op = on; }
 
 int ea_interrupt_check(void) {
   if (!pending || deferred) return EA_OK;

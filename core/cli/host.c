@@ -1,37 +1,61 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
- * host.c - signals that also stop Lua code, and the line editor.
+ * host.c - signals that also stop Lua code.
+ *
+ * ea_signal_install's handler sets the core's flag, which ops look at. Lua code that calls no op
+ * would not notice; so behind it a debug hook is set (the one Lua call allowed in a handler, as in
+ * luajit.c), which raises the same sentence from inside the running code. Compiled loops do not
+ * look at hooks: at the prompt they ask (see lua/edgeai/repl/interruptible.lua), elsewhere a
+ * second Ctrl-C ends the process.
+ *
+ * At the prompt, edgeai's own Lua code is never cut off between two instructions, where a tensor
+ * could be owned by nobody: it ends at its next op or goes on until it returns to the user's code.
+ * What was raised once can be caught, so that the user's code can tidy up; from the second Ctrl-C
+ * on it is raised at every step, until the prompt is back. The sixth ends the process.
  */
-#include <errno.h>
+#define _GNU_SOURCE /* pipe2 */
+#include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/select.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <lauxlib.h>
 #include <lua.h>
-#include <readline/history.h>
-#include <readline/readline.h>
 
 #include "../base/base.h"
 #include "host.h"
 
-/* ---- signals ----------------------------------------------------------------------------------
- * ea_signal_install's handler sets the core's flag, which ops look at. Lua code that calls no op
- * would not notice; so behind it a debug hook is set (the one Lua call allowed in a handler, as in
- * luajit.c), which raises the same sentence from inside the running code. Compiled loops do not
- * look at hooks: there a second Ctrl-C ends the process. */
+enum { ONCE = 1, ALWAYS = 2, MOST_PRESSES = 6 };
+
 static lua_State *main_state;
 static struct sigaction core_action[2];
+static int at_prompt;
+static volatile sig_atomic_t stop; /* 0, ONCE or ALWAYS */
+static volatile sig_atomic_t presses;
+static int wake[2]; /* a pipe: what waits for keys sees that a signal came */
+
+static void raise_interrupt(lua_State *L) {
+  int always = stop == ALWAYS;
+  if (!always) {
+    lua_sethook(L, NULL, 0, 0);
+    stop = 0;
+  }
+  if (always || ea_interrupt_check() < 0) luaL_error(L, "interrupted");
+}
 
 static void on_hook(lua_State *L, lua_Debug *where) {
-  (void)where;
-  lua_sethook(L, NULL, 0, 0);
-  if (ea_interrupt_check() < 0) luaL_error(L, "%s", ea_error());
+  if (at_prompt) {
+    lua_getinfo(L, "S", where);
+    if (where->what[0] == 'C' || strncmp(where->source, "@edgeai/", 8) == 0) return;
+  }
+  raise_interrupt(L);
 }
 
 static void on_signal(int number) {
-  core_action[number == SIGTERM].sa_handler(number);
+  int again = at_prompt && number == SIGINT && ea_interrupt_pending() == SIGINT;
+  if (!again || ++presses >= MOST_PRESSES) core_action[number == SIGTERM].sa_handler(number);
+  stop = again ? ALWAYS : ONCE;
+  ssize_t written = write(wake[1], "", 1); /* a full pipe is as good */
+  (void)written;
   lua_sethook(main_state, on_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
 }
 
@@ -39,6 +63,7 @@ static int catch_signals(lua_State *L) {
   static const int numbers[2] = {SIGINT, SIGTERM};
   if (main_state) return 0;
   main_state = L;
+  if (pipe2(wake, O_CLOEXEC | O_NONBLOCK) < 0) return luaL_error(L, "no more pipes can be opened");
   if (ea_signal_install() < 0) return luaL_error(L, "%s", ea_error());
   for (int i = 0; i < 2; i++) {
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
@@ -53,71 +78,36 @@ static int interrupted(lua_State *L) {
   return 1;
 }
 
-/* ---- lines ----------------------------------------------------------------------------------- */
+/* ---- at the prompt --------------------------------------------------------------------------- */
 
-static char *finished_line;
-static int line_is_finished;
-
-static void on_line(char *line) {
-  finished_line = line;
-  line_is_finished = 1;
-  rl_callback_handler_remove(); /* puts the terminal back */
-}
-
-/* readline(prompt): a line without its end; nil at the end of the input; false after a signal. */
-static int read_line(lua_State *L) {
-  const char *prompt = luaL_checkstring(L, 1);
-  line_is_finished = 0;
-  rl_catch_signals = 0;
-  rl_callback_handler_install(prompt, on_line);
-  while (!line_is_finished) {
-    fd_set input;
-    FD_ZERO(&input);
-    FD_SET(STDIN_FILENO, &input);
-    int ready = select(STDIN_FILENO + 1, &input, NULL, NULL, NULL);
-    if (ready > 0) {
-      rl_callback_read_char();
-    } else if (ready < 0 && (errno != EINTR || ea_interrupt_pending())) {
-      rl_callback_handler_remove();
-      rl_free_line_state();
-      rl_replace_line("", 0);
-      lua_sethook(L, NULL, 0, 0); /* nothing is running that could be stopped */
-      if (ea_interrupt_pending() == SIGINT) ea_interrupt_clear();
-      fputs("\n", stdout);
-      lua_pushboolean(L, 0);
-      return 1;
-    }
-  }
-  if (finished_line) lua_pushstring(L, finished_line);
-  else lua_pushnil(L);
-  free(finished_line);
-  return 1;
-}
-
-static int history_load(lua_State *L) {
-  using_history();
-  lua_pushboolean(L, read_history(luaL_checkstring(L, 1)) == 0);
-  return 1;
-}
-
-static int history_add(lua_State *L) {
-  add_history(luaL_checkstring(L, 1));
+static int stop_here(lua_State *L) {
+  if (stop) raise_interrupt(L);
   return 0;
 }
 
-static int history_save(lua_State *L) {
-  stifle_history(10000);
-  lua_pushboolean(L, write_history(luaL_checkstring(L, 1)) == 0);
+static int prompt(lua_State *L) {
+  at_prompt = 1;
+  lua_pushcfunction(L, stop_here);
   return 1;
+}
+
+int ea_host_wakes(void) { return wake[0]; }
+
+static int calm(lua_State *L) {
+  char drained[64];
+  while (read(wake[0], drained, sizeof drained) > 0) continue;
+  lua_sethook(L, NULL, 0, 0);
+  stop = 0;
+  presses = 0;
+  if (ea_interrupt_pending() == SIGINT) ea_interrupt_clear();
+  return 0;
 }
 
 static int open_module(lua_State *L) {
   static const luaL_Reg functions[] = {{"catch_signals", catch_signals},
                                        {"interrupted", interrupted},
-                                       {"readline", read_line},
-                                       {"history_load", history_load},
-                                       {"history_add", history_add},
-                                       {"history_save", history_save},
+                                       {"prompt", prompt},
+                                       {"calm", calm},
                                        {NULL, NULL}};
   lua_newtable(L);
   luaL_register(L, NULL, functions);

@@ -3,7 +3,7 @@
  *
  * Everything a user sees is Lua (lua/edgeai/cli). This file only
  *   - adds a searcher for the embedded files (or for $EDGEAI_LUA, while developing them);
- *   - offers edgeai.cli.host (signals, the line editor) to it;
+ *   - offers edgeai.cli.host (signals) and edgeai.cli.terminal (the line editor) to it;
  *   - hands over the arguments and returns the exit code.
  */
 #include <errno.h>
@@ -110,6 +110,7 @@ static int run(lua_State *L) {
   install_searcher(L);
   ea_preload(L, "edgeai.embedded", open_embedded);
   ea_host_open(L);
+  ea_terminal_open(L);
   lua_getglobal(L, "require");
   lua_pushliteral(L, "edgeai.cli.main");
   lua_call(L, 1, 1);

@@ -147,7 +147,7 @@ static int run_node(ea_node *n) {
         status = ea_tensor_new(c->in[i]->dtype, c->in[i]->ndim, c->in[i]->size, &gin[i]);
     memcpy(c->gin, gin, sizeof gin);
     c->accumulate = 0;
-    if (!status) status = c->op->backward(c);
+    if (!status) status = ea_call_run(c, c->op->backward);
     memset(c->gin, 0, sizeof c->gin);
   }
   if (status) {

@@ -31,7 +31,7 @@ static int run_forward(ea_graph *g) {
     }
     n->call.step = g->step;
     double start = g->profile ? ea_clock() : 0;
-    int status = n->call.op->forward(&n->call);
+    int status = ea_call_run(&n->call, n->call.op->forward);
     if (g->profile) n->seconds[FORWARD] += ea_clock() - start;
     if (status) return status;
   }
@@ -150,7 +150,7 @@ static int run_backward(ea_graph *g) {
       return n->custom;
     }
     double start = g->profile ? ea_clock() : 0;
-    int status = n->call.op->backward(&n->call);
+    int status = ea_call_run(&n->call, n->call.op->backward);
     if (!status) land(g, n);
     if (g->profile) n->seconds[BACKWARD] += ea_clock() - start;
     if (status) return status;

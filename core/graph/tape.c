@@ -170,7 +170,7 @@ static int run_eager(ea_call *c, ea_tensor *const *in, ea_tensor **out) {
   c->needs_backward = wants_grad(c->nin, in) && !(c->op->flags & EA_OP_NO_GRAD) &&
                       (c->op->backward || c->op->flags & EA_OP_ALIAS);
   int status = make_outputs(c);
-  if (!status && c->op->forward) status = c->op->forward(c);
+  if (!status && c->op->forward) status = ea_call_run(c, c->op->forward);
   if (!status && c->needs_backward) status = remember(c, in, 0, c->op->nout);
   for (int j = 0; j < c->nout; j++) {
     if (!status && j < c->op->nout)

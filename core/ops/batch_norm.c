@@ -251,10 +251,11 @@ static int begin(ea_call *c, const ea_bn *b, job *j, int vectors, float **vector
 
 /* ---- the op ---- */
 
-static void batch_statistics(ea_call *c, const ea_bn *b, job *j, float *shift) {
+static int batch_statistics(ea_call *c, const ea_bn *b, job *j, float *shift) {
   ea_load_f32(shift, j->x, j->dtype, b->channels); /* the first row */
   j->a = shift;
   ea_parallel(j->shards, moments_shard, j);
+  EA_TRY(ea_interrupt_check()); /* shards left out must not reach the running statistics */
   float *mean = ea_f32(c->out[1]), *rstd = ea_f32(c->out[2]);
   float *running_mean = ea_f32(c->in[BN_RUNNING_MEAN]);
   float *running_var = ea_f32(c->in[BN_RUNNING_VAR]);
@@ -267,6 +268,7 @@ static void batch_statistics(ea_call *c, const ea_bn *b, job *j, float *shift) {
     running_mean[k] = (float)((1 - m) * running_mean[k] + m * (shift[k] + s));
     running_var[k] = (float)((1 - m) * running_var[k] + m * var * rows / (rows - 1));
   }
+  return EA_OK;
 }
 
 /* forward's a and b: the same in backward, bit for bit, or the ReLU's cut would move. */
@@ -291,7 +293,7 @@ static int forward(ea_call *c) {
   float *vector;
   EA_TRY(begin(c, &b, &j, 2, &vector));
   if (b.training) {
-    batch_statistics(c, &b, &j, vector);
+    EA_TRY(batch_statistics(c, &b, &j, vector));
   } else {
     for (int64_t k = 0; k < b.channels; k++) {
       ea_f32(c->out[1])[k] = ea_f32(c->in[BN_RUNNING_MEAN])[k];

@@ -11,6 +11,9 @@ enum {
   GRAIN = 16        /* pieces are multiples of this many rows or columns */
 };
 
+/* Multiply-adds of a piece, if need be of more pieces: some 90 ms, for whoever presses Ctrl-C. */
+static const int64_t MOST_WORK = (int64_t)1 << 32;
+
 typedef struct job {
   const ea_gemm *g;
   int64_t step, pieces; /* of each product, along its longer side */
@@ -59,7 +62,8 @@ int ea_gemm_run(const ea_gemm *g) {
   if (work < PIECE) {
     j.per_shard = PIECE / work;
   } else {
-    int64_t pieces = EA_MAX(1, EA_MIN(EA_MIN(work / PIECE, MOST_PIECES), side / GRAIN));
+    int64_t most = EA_MAX(MOST_PIECES, work / MOST_WORK);
+    int64_t pieces = EA_MAX(1, EA_MIN(EA_MIN(work / PIECE, most), side / GRAIN));
     j.step = (side + pieces * GRAIN - 1) / (pieces * GRAIN) * GRAIN;
     j.pieces = (side + j.step - 1) / j.step;
   }

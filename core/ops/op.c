@@ -108,6 +108,13 @@ void ea_call_clear(ea_call *c) {
   c->free_state = NULL;
 }
 
+int ea_call_run(ea_call *c, int (*pass)(ea_call *c)) {
+  ea_interrupt_watch(1);
+  int status = pass(c);
+  ea_interrupt_watch(0);
+  return status < 0 ? status : ea_interrupt_check();
+}
+
 int ea_call_fail(const ea_call *c, int code, const char *format, ...) {
   char sentence[800];
   va_list args;

@@ -58,6 +58,8 @@ const char *ea_schema_next(const char *s, ea_schema_item *item);
 int ea_call_set_attrs(ea_call *c, int nattr, const double *given);
 /* Frees scratch and state. */
 void ea_call_clear(ea_call *c);
+/* Runs c->op->forward or backward; an interrupt ends it early, as EA_ERR_INTERRUPTED. */
+int ea_call_run(ea_call *c, int (*pass)(ea_call *c));
 /* Inputs that backward reads, given whether gradients of in[0] and in[1] are wanted: bit i. */
 unsigned ea_op_needed_inputs(const ea_op *op, int first, int second);
 /* dst += src, same shape and type, contiguous. */

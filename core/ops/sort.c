@@ -33,6 +33,7 @@ static inline int before(const item *a, const item *b, int descending) {
 static void merge(const item *a, int64_t middle, int64_t n, int descending, item *to) {
   int64_t left = 0, right = middle;
   for (int64_t k = 0; k < n; k++) {
+    if ((k & 0xffff) == 0xffff && ea_interrupt_stops()) return;
     int take_right = right < n && (left >= middle || before(&a[right], &a[left], descending));
     to[k] = a[take_right ? right++ : left++];
   }
@@ -42,6 +43,7 @@ static void merge(const item *a, int64_t middle, int64_t n, int descending, item
 static item *merge_sort(item *a, item *b, int64_t n, int descending) {
   for (int64_t width = 1; width < n; width *= 2) {
     for (int64_t at = 0; at < n; at += 2 * width) {
+      if (at % (1 << 18) == 0 && ea_interrupt_stops()) return a;
       int64_t m = EA_MIN(2 * width, n - at);
       merge(a + at, EA_MIN(width, m), m, descending, b + at);
     }

@@ -145,8 +145,9 @@ local function apply(op, inputs, given)
   if op.has_axes and nin > 0 then check_axes(op, inputs[1], nattr) end
   F.held[1] = inputs
   local out = F.out()
-  F.check(C.ea_apply(op.number, nin, inputs_buffer, nattr, attrs_buffer, out))
+  local status = C.ea_apply(op.number, nin, inputs_buffer, nattr, attrs_buffer, out)
   F.held[1] = nil
+  F.check(status)
   if op.outputs == 1 then return F.own(out[0]) end
   local made = {}
   for j = 1, op.outputs do made[j] = F.own(out[j - 1]) end

@@ -4,6 +4,13 @@
 
 local source = {}
 
+--- At the prompt, a function of text, chunk name and chunk: the chunk to be used instead. See
+-- edgeai.repl.interruptible.
+source.finish = nil
+
+--- Lua's own load: the program replaces the global one (edgeai.cli.text_only).
+source.load_text = load -- luacheck: ignore
+
 --- What load says of bytecode where text was wanted, as a sentence.
 function source.explain(message, name)
   if tostring(message):find("attempt to load chunk with wrong mode", 1, true) then
@@ -39,8 +46,9 @@ function source.load(path)
   local rest = text:match("^#[^\n]*\n?(.*)$")
   if rest then text = (rest:find("^\27") and "" or "\n") .. rest end -- lines keep their numbers
   local chunk
-  chunk, message = load(text, name, "t")
+  chunk, message = source.load_text(text, name, "t")
   if not chunk then return nil, source.explain(message, path or "standard input") end
+  if source.finish then chunk = source.finish(text, name, chunk) end
   return chunk, nil, text
 end
 

@@ -28,7 +28,8 @@ function text.nearest(word, names)
   local function look(name)
     if type(name) ~= "string" then return end
     local cost = text.distance(word:lower(), name:lower())
-    if #word >= 3 and name:lower():find(word:lower(), 1, true) then cost = math.min(cost, 1) end
+    local at = #word >= 3 and name:lower():find(word:lower(), 1, true)
+    if at then cost = math.min(cost, at == 1 and 0.5 or 1) end
     if not best or cost < best_cost or (cost == best_cost and name < best) then
       best, best_cost = name, cost
     end

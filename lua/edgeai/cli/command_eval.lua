@@ -2,7 +2,7 @@
 -- edgeai eval CODE - runs a piece of Lua in which `ea` is there; prints an expression's values.
 
 local options = require "edgeai.cli.options"
-local show = require "edgeai.cli.show"
+local print_values = require "edgeai.repl.print"
 
 local command = {
   usage = "eval CODE",
@@ -28,7 +28,7 @@ function command.run(given, operands)
     return 1
   end
   require("edgeai.cli.host").catch_signals()
-  show.values(chunk(function(...) return ... end))
+  print_values.values(chunk(function(...) return ... end))
   return 0
 end
 

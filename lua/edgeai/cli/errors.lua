@@ -5,6 +5,12 @@
 
 local errors = {}
 
+-- The prompt wraps whole chunks into functions.
+local function is_chunk(f)
+  local interruptible = package.loaded["edgeai.repl.interruptible"]
+  return interruptible and interruptible.is_chunk(f)
+end
+
 --- Is this chunk name one of edgeai's own files?
 function errors.is_internal(source)
   return source:find("^@edgeai/") ~= nil
@@ -13,12 +19,12 @@ end
 local function frames_from(level)
   local frames = {}
   while true do
-    local info = debug.getinfo(level, "Sln")
+    local info = debug.getinfo(level, "Slnf")
     if not info then return frames end
     if info.source:find("^@edgeai/cli/") and #frames > 0 then return frames end
     if info.what ~= "C" and info.currentline > 0 and not errors.is_internal(info.source)
       and not info.source:find("^@/usr/share/lua/") then
-      local name = info.what == "main" and "main chunk"
+      local name = (info.what == "main" or is_chunk(info.func)) and "main chunk"
         or info.name and ("function '%s'"):format(info.name) or "a function"
       frames[#frames + 1] = { where = ("%s:%d"):format(info.short_src, info.currentline),
         name = name }
@@ -54,9 +60,15 @@ function errors.report(failure, out)
   out:write("edgeai: ", failure.message, "\n")
   local frames = failure.frames
   local first = frames[1]
-  if #frames == 1 and failure.message:sub(1, #first.where + 1) == first.where .. ":" then return end
+  local place = #frames == 1 and first.where and first.where .. ":"
+  if place and failure.message:sub(1, #place) == place then return end
   for i = 1, math.min(#frames, 8) do
-    out:write(("  %s: in %s\n"):format(frames[i].where, frames[i].name))
+    local f = frames[i]
+    if f.code then
+      out:write(("  in %s%s:  %s\n"):format(f.name, f.line and ", line " .. f.line or "", f.code))
+    else
+      out:write(("  %s: in %s\n"):format(f.where, f.name))
+    end
   end
   if #frames > 8 then out:write(("  ... and %d more\n"):format(#frames - 8)) end
 end

@@ -4,7 +4,7 @@
 
 local source = require "edgeai.source"
 
-local load_any = load -- luacheck: ignore
+local load_any = source.load_text
 
 local function finish(name, chunk, message)
   if chunk then return chunk end
@@ -19,15 +19,15 @@ end
 local replaced = {}
 
 function replaced.load(code, name, _, ...)
-  if select("#", ...) > 0 then
-    return finish(chunk_name(code, name), load_any(code, name, "t", (...)))
+  local chunk, message = finish(chunk_name(code, name), load_any(code, name, "t"))
+  if chunk and source.finish and type(code) == "string" then
+    chunk = source.finish(code, name or code, chunk)
   end
-  return finish(chunk_name(code, name), load_any(code, name, "t"))
+  if chunk and select("#", ...) > 0 then setfenv(chunk, (...)) end
+  return chunk, message
 end
 
-function replaced.loadstring(code, name)
-  return finish(chunk_name(code, name), load_any(code, name, "t"))
-end
+function replaced.loadstring(code, name) return replaced.load(code, name) end
 
 function replaced.loadfile(path, _, ...)
   local chunk, message = source.load(path)

@@ -158,7 +158,6 @@ end
 -- name, what without it, Debian package
 local programs = {
   { "gnuplot", "ea.plot and ea.draw give no pictures", "gnuplot-nox" },
-  { "chafa", "pictures in the terminal are drawn by edgeai itself, more coarsely", "chafa" },
   { "curl", "`edgeai data fetch` cannot download", "curl" },
   { "git", "env.json of a run does not say the git revision", "git" },
 }
@@ -172,27 +171,18 @@ local function check_programs(report, add)
   end
 end
 
---- What the terminal can show: "kitty", "iterm2", "sixel", "blocks" (UTF-8) or "none".
-local function terminal()
-  local function variable(name) return os.getenv(name) or "" end
-  local term, program = variable "TERM", variable "TERM_PROGRAM"
-  if C.ea_isatty(1) == 0 then return "none", "standard output is no terminal" end
-  if term:find("kitty") or term:find("ghostty") or variable "KITTY_WINDOW_ID" ~= "" then
-    return "kitty", "pictures by kitty's protocol"
-  elseif program == "iTerm.app" or program == "WezTerm" then
-    return "iterm2", "pictures by iTerm2's protocol"
-  elseif term:find("sixel") or term:find("^foot") or term:find("^mlterm") then
-    return "sixel", "pictures by sixels"
-  end
-  local locale = variable "LC_ALL" .. variable "LC_CTYPE" .. variable "LANG"
-  if locale:upper():find("UTF%-?8") then return "blocks", "pictures as half blocks" end
-  return "none", "no pictures, tables in ASCII: the locale is not UTF-8"
-end
+local pictures = { kitty = "pictures by kitty's protocol", iterm2 = "pictures by iTerm2's protocol",
+  sixel = "pictures by sixels", blocks = "pictures as half blocks",
+  none = "standard output is no terminal, or one without pictures" }
 
 local function check_surroundings(report, add)
-  local says
-  report.terminal, says = terminal()
-  local ascii = report.terminal == "none" and C.ea_isatty(1) ~= 0
+  report.terminal = require("edgeai.show.terminal").mode()
+  local says, locale = pictures[report.terminal], ""
+  for _, name in ipairs { "LC_ALL", "LC_CTYPE", "LANG" } do
+    locale = locale .. (os.getenv(name) or "")
+  end
+  local ascii = C.ea_isatty(1) ~= 0 and not locale:upper():find("UTF%-?8")
+  if ascii then says = says .. "; tables in ASCII: the locale is not UTF-8" end
   add(ascii and "note" or "ok", "terminal", says, ascii and "export LC_ALL=C.UTF-8" or nil)
   report.environment = require("edgeai.doctor.environment").list()
   for _, variable in ipairs(report.environment) do

@@ -14,7 +14,8 @@
 -- RUN/LABEL.checkpoint.safetensors holds all that training needs to go on: the network, the
 -- optimiser, the best network so far, where in which epoch. It is replaced once a minute and after
 -- every epoch; a run that was stopped or killed goes on from there to the same bytes. Ctrl-C and
--- SIGTERM finish the step and save first.
+-- SIGTERM finish the step and save first. Without a run they end it at once; the network keeps what
+-- it has learnt.
 
 local F = require "edgeai.ffi"
 local capture = require "edgeai.capture"
@@ -351,7 +352,7 @@ local function fit(net, split, opts)
     counted_at = now, best = o.validate and net:snapshot() }, session)
   self.state = { epoch = 1, batch = 0, step = 0, loss = 0, right = 0, seconds = 0, history = {},
     batches = loader.batches, seed = o.seed }
-  C.ea_interrupt_defer(1)
+  C.ea_interrupt_defer(o.run and 1 or 0)
   local ok, message = xpcall(function()
     make_graph(self)
     if o.run then
@@ -366,6 +367,8 @@ local function fit(net, split, opts)
   for _, item in ipairs(self.best or {}) do item.tensor:drop() end
   if not ok then
     if self.bar then self.bar:stop() end
+    net:eval()
+    if not o.run and C.ea_interrupt_pending() ~= 0 then interrupt(self) end
     error(message, 0)
   end
   local s = self.state

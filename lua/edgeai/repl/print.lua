@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
--- edgeai.cli.show - prints results for eval and the REPL: tables as Lua would write them, short.
+-- edgeai.repl.print - prints results for eval and the REPL: tables as Lua would write them, short.
 
 local text = require "edgeai.text"
 
-local show = {}
+local print_values = {}
 
 local function is_name(key) return type(key) == "string" and key:find("^[%a_][%w_]*$") end
 
@@ -41,14 +41,25 @@ local function describe(value, indent, seen)
 end
 
 --- The text of one value.
-function show.describe(value) return (describe(value, 0, {})) end
+function print_values.describe(value) return (describe(value, 0, {})) end
 
 --- Prints values, one to a line; nothing for none. A string alone is printed as it is.
-function show.values(...)
+function print_values.values(...)
   for i = 1, select("#", ...) do
     local value = select(i, ...)
-    print(type(value) == "string" and value or show.describe(value))
+    print(type(value) == "string" and value or print_values.describe(value))
   end
 end
 
-return show
+--- After results: a line that says what can be drawn, where it can.
+function print_values.offer(...)
+  local show = require "edgeai.show"
+  for i = 1, select("#", ...) do
+    if show.is_picture((select(i, ...))) and require("edgeai.show.terminal").mode() ~= "none" then
+      return print(select("#", ...) == 1 and "a picture? show(_) draws it"
+        or "a picture? show(x) draws it")
+    end
+  end
+end
+
+return print_values
