@@ -8,7 +8,8 @@ LUAJIT ?= luajit
 # All processors, unless make was told a number.
 JOBS = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 
-WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef -Wpointer-arith \
+  -Wwrite-strings -Wformat=2 -Wconversion -Wno-sign-conversion
 CFLAGS ?= $(OPT) -g -march=$(ARCH)
 unexport CFLAGS # those of a sanitized build are not for the plugins that its tests compile
 BASE_FLAGS := -std=gnu11 -fPIC -pthread -fvisibility=hidden -fno-math-errno -fno-trapping-math \
@@ -104,7 +105,7 @@ BUILD_DEPS := gcc libc6-dev pkg-config luajit libluajit-5.1-dev libopenblas-pthr
   librandom123-dev $(if $(filter 1,$(ONEDNN)),libdnnl-dev)
 RUN_DEPS := dataset-fashion-mnist gnuplot-nox curl ca-certificates
 TEST_DEPS := libcmocka-dev lua-busted
-CHECK_DEPS := lua-check clang clang-format g++
+CHECK_DEPS := lua-check clang clang-format g++ valgrind gcovr luarocks
 DEPS ?= $(BUILD_DEPS) $(RUN_DEPS) $(TEST_DEPS)
 
 deps:
@@ -135,12 +136,7 @@ test:
 run-tests: all $(TEST_BIN)
 	@BUILD=$(BUILD) sh tests/run.sh $(TEST_BIN)
 
-check:
-	@$(MAKE) --no-print-directory deps DEPS='$(BUILD_DEPS) $(RUN_DEPS) $(TEST_DEPS) $(CHECK_DEPS)'
-	@$(MAKE) --no-print-directory lint
-	@$(MAKE) --no-print-directory sanitize
-	@$(MAKE) --no-print-directory gc-stress
-	@echo 'check: lint, sanitizers and garbage collector stress passed'
+include tests/check.mk
 
 .PHONY: check-long
 # 200 kills of a training at random instants, and every call of every writer failing in turn.
@@ -149,12 +145,6 @@ check-long:
 	@$(MAKE) --no-print-directory $(JOBS) all
 	@EDGEAI_LONG=1 EDGEAI_KILLS=$${EDGEAI_KILLS:-200} \
 	  $(BUILD)/edgeai test --verbose tests/lua/crash_spec.lua tests/lua/faults_spec.lua
-
-lint: all
-	$(BUILD)/edgeai run tests/lint.lua
-	luacheck --quiet lua tests core/cli docs $(wildcard experiments plugins)
-	@clang-format --dry-run -Werror $(FORMATTED) 2>&1 | grep error: && \
-	  { echo 'lint: `make format` lays C out as .clang-format says'; exit 1; } || true
 
 # ---- speed ---------------------------------------------------------------------------------------
 # Results are kept outside of the clone, one JSON object a line, and set against the last ones of
@@ -172,23 +162,6 @@ bf16-check:
 # Reference (api/*.md), manual page and editors' definitions, all out of the comments.
 docs: all
 	@$(BUILD)/edgeai eval 'dofile("docs/reference/make.lua")("$(BUILD)/docs")'
-
-# As Debian 12's clang-format 14 does it. Not yet: core/ops, core/graph.
-FORMATTED = $(shell find core tests plugins -name '*.[ch]' -o -name '*.cpp' 2>/dev/null | \
-  grep -v -e '^core/ops/' -e '^core/graph/')
-format:
-	clang-format -i $(FORMATTED)
-
-# The same tests under AddressSanitizer and UndefinedBehaviorSanitizer. OpenBLAS, igraph and oneDNN
-# keep memory until the end, so leaks are looked for by the tests' own counters instead.
-SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
-sanitize:
-	@ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 EDGEAI_SANITIZED=1 \
-	  $(MAKE) --no-print-directory $(JOBS) run-tests BUILD=$(BUILD)-sanitize \
-	  CFLAGS='-O1 -g -march=$(ARCH) $(SANITIZE)' LDFLAGS='$(LDFLAGS) $(SANITIZE)'
-
-gc-stress: all
-	$(BUILD)/edgeai test --gc-stress tests/lua
 
 # ---- installation --------------------------------------------------------------------------------
 LUA_DIR := $(DESTDIR)$(PREFIX)/share/lua/5.1
@@ -251,9 +224,9 @@ uninstall:
 	rm -rf $(LUA_DIR)/edgeai.lua $(LUA_DIR)/edgeai $(SHARE)/edgeai
 
 clean:
-	rm -rf $(BUILD) $(BUILD)-sanitize
+	rm -rf $(BUILD) $(BUILD)-*
 
-.PHONY: all deps nonn2s test run-tests check lint bench bf16-check docs format sanitize gc-stress install rock uninstall clean FORCE
+.PHONY: all deps nonn2s test run-tests bench bf16-check docs install rock uninstall clean FORCE
 .DELETE_ON_ERROR:
 -include $(CORE_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_BIN:=.d)
 include tests/fuzz/Makefile.inc

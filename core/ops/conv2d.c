@@ -68,10 +68,10 @@ static int shape(ea_call *c) {
   const ea_tensor *x = c->in[0], *w = c->in[1];
   for (int k = 0; k < 4; k++) {
     static const char *const name[] = {"stride", "pad", "groups", "dilation"};
-    int64_t least = k == 1 ? 0 : 1;
+    int least = k == 1 ? 0 : 1;
     if (!(c->attr[k] >= least && c->attr[k] <= 65536))
       return ea_call_fail(c, EA_ERR_ARG, "%s is %g, expected an integer of %d or more", name[k],
-                          c->attr[k], (int)least);
+                          c->attr[k], least);
   }
   int64_t groups = ea_attr_int(c, 2);
   for (int k = 0; k < 4; k++)
@@ -291,7 +291,7 @@ static int prepare(ea_call *c) {
 static double flops(const ea_call *c) {
   ea_conv v;
   describe(c, &v);
-  return 2.0 * v.n * v.oh * v.ow * v.o * (v.c / v.groups) * v.kh * v.kw;
+  return 2.0 * (double)(v.n * v.oh * v.ow * v.o) * (double)(v.c / v.groups * v.kh * v.kw);
 }
 
 const ea_op ea_op_conv2d = {

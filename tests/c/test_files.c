@@ -233,7 +233,8 @@ static int parse_some(void *text) { return parse(text); }
 
 static void json_torture(void **state) {
   (void)state;
-  torture_memory(parse_some, "{\"a\":[1,2,{\"b\":\"c\"}]}");
+  char text[] = "{\"a\":[1,2,{\"b\":\"c\"}]}";
+  torture_memory(parse_some, text);
   size_t n = 300000;
   char *wide = malloc(n + 1);
   for (size_t i = 0; i < n; i += 2) memcpy(wide + i, "1,", 2);

@@ -83,7 +83,7 @@ static void sgd_against_scalar(void **state) {
     const double d = scale * values(g)[i] + (i % 3 ? wd * values(p0)[i] : 0);
     const double v = mu * values(m0)[i] + d;
     assert_float_equal(values(m)[i], v, 1e-6);
-    assert_float_equal(values(p)[i], values(p0)[i] - lr * (d + mu * v), 1e-6);
+    assert_float_equal(values(p)[i], (float)(values(p0)[i] - lr * (d + mu * v)), 1e-6);
   }
   release((ea_tensor *[]){p, g, m, mask, p0, m0}, 6);
 }

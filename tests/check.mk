@@ -1,0 +1,55 @@
+# What guards the repository beyond `make test`. Each build has its own folder, build-NAME.
+#   make check      before something is finished: the first seven below, tens of minutes
+#   make lint       the house's rules, luacheck, format of the C code
+#   make warnings   everything compiled by gcc and clang, a warning is an error
+#   make sanitize   all tests under the address and undefined behaviour sanitizers
+#   make leaks      all specs, each of which must give back what it took
+#   make gc-stress  all specs, while garbage is collected all the time
+#   make tsan       threads: pool, loader and training under the thread sanitizer
+#   make valgrind   a part of the tests under valgrind, which sees into foreign libraries
+#   make coverage   which lines of core/ the tests run; fails under 90 %
+check:
+	@$(MAKE) --no-print-directory deps DEPS='$(BUILD_DEPS) $(RUN_DEPS) $(TEST_DEPS) $(CHECK_DEPS)'
+	@for part in lint warnings sanitize gc-stress; do \
+	  $(MAKE) --no-print-directory $$part || exit 1; done
+	@echo 'check: lint, warnings, sanitizers and garbage collector stress passed'
+
+# As Debian 12's clang-format 14 does it. Not yet: core/ops, core/graph.
+FORMATTED = $(shell find core tests plugins -name '*.[ch]' -o -name '*.cpp' 2>/dev/null | \
+  grep -v -e '^core/ops/' -e '^core/graph/')
+
+lint: all
+	$(BUILD)/edgeai run tests/lint.lua
+	luacheck --quiet lua tests core/cli docs $(wildcard experiments plugins)
+	@clang-format --dry-run -Werror $(FORMATTED) 2>&1 | grep error: && \
+	  { echo 'lint: `make format` lays C out as .clang-format says'; exit 1; } || true
+
+format:
+	clang-format -i $(FORMATTED)
+
+# Once more without oneDNN and for a CPU without vector extensions: other code is compiled then.
+# pass-failed: clang says that it cannot vectorise tanh; gcc can, and that is no matter of right or wrong.
+warnings:
+	@for cc in gcc clang; do \
+	  $(MAKE) --no-print-directory $(JOBS) all test-programs BUILD=$(BUILD)-$$cc CC=$$cc \
+	    CFLAGS='-O2 -march=$(ARCH) -Werror -Wno-pass-failed' && \
+	  $(MAKE) --no-print-directory $(JOBS) test-programs BUILD=$(BUILD)-$$cc/plain CC=$$cc ONEDNN=0 \
+	    CFLAGS='-O2 -Werror -Wno-pass-failed' || exit 1; \
+	done
+	@for f in tests/fuzz/*.c; do clang -fsyntax-only -Icore $(WARN) -Wno-missing-prototypes -Werror $$f \
+	  || exit 1; done
+
+test-programs: $(TEST_BIN)
+
+# OpenBLAS, igraph and oneDNN keep memory until the end, so leaks are looked for by the tests' own
+# counters instead.
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+sanitize:
+	@ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 EDGEAI_SANITIZED=1 \
+	  $(MAKE) --no-print-directory $(JOBS) run-tests BUILD=$(BUILD)-sanitize \
+	  CFLAGS='-O1 -g -march=$(ARCH) $(SANITIZE)' LDFLAGS='$(LDFLAGS) $(SANITIZE)'
+
+gc-stress: all
+	$(BUILD)/edgeai test --gc-stress tests/lua
+
+.PHONY: check lint format warnings test-programs sanitize gc-stress
