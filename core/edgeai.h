@@ -68,9 +68,10 @@ EA_API const char *ea_conv_engine(void); /* "oneDNN 2.6.3, AMX tiles", less of i
  * EDGEAI_CONV=portable starts with 1, EDGEAI_CONV=onednn with 2. */
 EA_API int ea_conv_set_engine(int engine);
 
-/* Bytes that live allocations hold now, the most they ever held since the last reset, and how many
- * allocations were ever made. */
+/* Bytes and number of live allocations, the most bytes there ever were since the last reset, and
+ * how many allocations were ever made. */
 EA_API int64_t ea_memory_live(void);
+EA_API int64_t ea_memory_blocks(void);
 EA_API int64_t ea_memory_peak(void);
 EA_API int64_t ea_memory_count(void);
 EA_API void ea_memory_reset_peak(void);

@@ -19,7 +19,7 @@ FORMATTED = $(shell find core tests plugins -name '*.[ch]' -o -name '*.cpp' 2>/d
   grep -v -e '^core/ops/' -e '^core/graph/')
 
 lint: all
-	$(BUILD)/edgeai run tests/lint.lua
+	BUILD=$(BUILD) $(BUILD)/edgeai run tests/lint.lua
 	luacheck --quiet lua tests core/cli docs $(wildcard experiments plugins)
 	@clang-format --dry-run -Werror $(FORMATTED) 2>&1 | grep error: && \
 	  { echo 'lint: `make format` lays C out as .clang-format says'; exit 1; } || true

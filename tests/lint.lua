@@ -5,6 +5,7 @@
 --   3. Nothing in the core prints, exits or aborts; nothing in Lua but ffi.lua touches ffi.C.
 --   4. Files are short, lines at most 100 columns, no tabs, no trailing blanks, an SPDX line first.
 --   5. What is public is documented, exported, bound and tested: lint_api.lua.
+--   6. What needs memory is tested without: lint_memory.lua.
 
 local problems = 0
 local function complain(format, ...)
@@ -152,6 +153,7 @@ for _, path in ipairs(files("lua experiments plugins tests core/cli docs", "*.lu
   check_lua(path)
 end
 local c_functions, lua_functions = dofile "tests/lint_api.lua"(complain)
-print(("lint: %d files, %d C and %d Lua functions, %d problems"):format(checked, c_functions,
-  lua_functions, problems))
+local hungry = dofile "tests/lint_memory.lua"(complain)
+print(("lint: %d files, %d C functions, %d of which need memory, %d of Lua, %d problems"):format(
+  checked, c_functions, hungry, lua_functions, problems))
 return problems == 0 and 0 or 1

@@ -12,9 +12,10 @@
 
 enum { HEADER = 64, HUGE_BYTES = 2 << 20 }; /* the header keeps the size and the alignment */
 
-static _Atomic int64_t live, peak, count, fail_in;
+static _Atomic int64_t live, blocks, peak, count, fail_in;
 
 int64_t ea_memory_live(void) { return live; }
+int64_t ea_memory_blocks(void) { return blocks; }
 int64_t ea_memory_peak(void) { return peak; }
 int64_t ea_memory_count(void) { return count; }
 void ea_memory_reset_peak(void) { peak = live; }
@@ -42,6 +43,7 @@ void *ea_alloc(size_t bytes) {
     return NULL;
   }
   *(size_t *)(void *)p = bytes;
+  atomic_fetch_add(&blocks, 1);
   int64_t now = atomic_fetch_add(&live, (int64_t)bytes) + (int64_t)bytes;
   int64_t most = peak;
   while (now > most && !atomic_compare_exchange_weak(&peak, &most, now)) {
@@ -58,6 +60,7 @@ void *ea_alloc_zero(size_t bytes) {
 void ea_free(void *p) {
   if (!p) return;
   char *block = (char *)p - HEADER;
+  atomic_fetch_sub(&blocks, 1);
   atomic_fetch_sub(&live, (int64_t) * (size_t *)(void *)block);
   free(block);
 }

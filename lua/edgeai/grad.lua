@@ -128,8 +128,9 @@ function grad.custom(name, def)
     for i = 1, #made do out_buffer[i - 1] = F.need_tensor(made[i], name) end
     F.held[1], F.held[2] = inputs, made
     local out = F.out()
-    F.check(C.ea_custom(id, nin, in_buffer, #made, out_buffer, out))
+    local status = C.ea_custom(id, nin, in_buffer, #made, out_buffer, out)
     F.held[1], F.held[2] = nil, nil
+    F.check(status)
     contexts[id] = { op = op, ctx = ctx, nin = nin, nout = #made }
     local results = {}
     for i = 1, #made do results[i] = F.own(out[i - 1]) end

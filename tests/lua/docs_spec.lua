@@ -67,6 +67,7 @@ function examples.c(block, title)
 end
 
 local makefiles = program.read(program.root .. "/Makefile")
+  .. program.read(program.root .. "/tests/check.mk")
   .. program.read(program.root .. "/tests/fuzz/Makefile.inc")
   .. program.read(program.root .. "/tests/peers/Makefile.inc")
 

@@ -11,6 +11,7 @@ local command = {
   options = {
     { "--filter", "PATTERN", "only tests whose full name matches this Lua pattern" },
     { "--verbose", nil, "name every test and its time" },
+    { "--leaks", nil, "fail tests that keep memory, handles, files or threads" },
     { "--gc-stress", nil, "collect garbage all the time, to find what is freed too early" },
   },
 }
@@ -35,24 +36,25 @@ local function spec_files(operands)
   return files
 end
 
+local function full_name(busted, element)
+  local names = {}
+  while element do
+    if element.descriptor ~= "file" and element.descriptor ~= "suite" then
+      table.insert(names, 1, element.name or element.descriptor)
+    end
+    element = busted.context.parent(element)
+  end
+  return table.concat(names, " ")
+end
+
 --- Counts, and prints each failure as it happens.
 local function report(busted, verbose)
   local counts = { passed = 0, failed = 0, skipped = 0 }
   local clock = os.clock
   local started, failing, reason
 
-  local function full_name(element)
-    local names = {}
-    while element do
-      if element.descriptor ~= "file" and element.descriptor ~= "suite" then
-        table.insert(names, 1, element.name or element.descriptor)
-      end
-      element = busted.context.parent(element)
-    end
-    return table.concat(names, " ")
-  end
-
   local function complain(element, message, trace)
+    if counts.silent then return end
     local info = element.trace or trace
     local where = info and info.short_src
       and ("%s:%d: "):format(info.short_src, info.currentline) or ""
@@ -61,7 +63,7 @@ local function report(busted, verbose)
       message = message == nil and "nil error" or require("pl.pretty").write(message)
     end
     if message:sub(1, #where) == where then message = message:sub(#where + 1) end
-    print(("FAILED %s%s\n  %s"):format(where, full_name(element), message:gsub("\n", "\n  ")))
+    print(("FAILED %s%s\n  %s"):format(where, full_name(busted, element), message:gsub("\n", "\n  ")))
   end
 
   local function failure(element, _, message, trace)
@@ -84,19 +86,46 @@ local function report(busted, verbose)
   busted.subscribe({ "test", "end" }, function(element, _, status)
     if status == "pending" then
       counts.skipped = counts.skipped + 1
-      print(("skipped %s%s"):format(full_name(element), reason and ": " .. reason or ""))
+      if counts.silent then return nil, true end
+      print(("skipped %s%s"):format(full_name(busted, element), reason and ": " .. reason or ""))
     elseif status == "success" and not failing then
       counts.passed = counts.passed + 1
     else
       counts.failed = counts.failed + 1
     end
-    if verbose and status ~= "pending" then
+    if verbose and not counts.silent and status ~= "pending" then
       print(("%-6s %7.1f ms  %s"):format(status == "success" and "ok" or status,
-        (clock() - started) * 1e3, full_name(element)))
+        (clock() - started) * 1e3, full_name(busted, element)))
     end
     return nil, true
   end)
   return counts
+end
+
+--- Tests, with what is called before and after each, fail where they keep memory, files or threads.
+local function watch_leaks(busted, counts)
+  local leaks = require "edgeai.cli.leaks"
+  local register = busted.register
+  busted.register = function(kind, run, ...)
+    if kind ~= "it" then return register(kind, run, ...) end
+    busted.register = register
+    return register(kind, function(element)
+      local passed, failed, skipped
+      local left = leaks.of(function(round)
+        counts.silent = round > 1
+        run(element)
+        if round == 1 then
+          passed, failed, skipped = counts.passed, counts.failed, counts.skipped
+        end
+        counts.passed, counts.failed, counts.skipped = passed, failed, skipped
+      end)
+      counts.silent = false
+      if left then
+        counts.passed, counts.failed = counts.passed - 1, counts.failed + 1
+        print(("FAILED %s\n  each run of it leaks %s"):format(full_name(busted, element), left))
+      end
+    end, ...)
+  end
 end
 
 local function filter_names(busted, pattern)
@@ -127,11 +156,12 @@ function command.run(given, operands)
   end
   setup.paths(unpack(folders)) -- helpers lie beside the specs
   local busted = new()
+  local counts = report(busted, given.verbose)
+  if given.leaks then watch_leaks(busted, counts) end
   require "busted"(busted)
   -- Without busted's insulation of files: it would load edgeai's modules again for each file, and
   -- FFI types can be declared only once.
   busted.register("file", "file", {})
-  local counts = report(busted, given.verbose)
   if given.filter then filter_names(busted, given.filter) end
   setup.globals()
   require("edgeai.cli.host").catch_signals()
