@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
--- lint_memory.lua - part of lint.lua: every public C function that can run out of memory and say so
--- has a case in tests/c/test_no_memory.c, which refuses it its memory. Which ones can reach ea_alloc
+-- lint_memory.lua - part of lint.lua: every public C function that can run out of memory and say
+-- so has a case in tests/c/test_no_memory.c, which refuses it its memory. Which reach ea_alloc
 -- is read from the machine code of libedgeai.so, so nobody has to keep a list. Calls through
 -- pointers, such as of the ops' kernels, are not seen; the cases of ea_apply, ea_backward and
 -- ea_graph_end go there. Returns a function of `complain`; it gives the number of such functions.

@@ -63,7 +63,8 @@ local function report(busted, verbose)
       message = message == nil and "nil error" or require("pl.pretty").write(message)
     end
     if message:sub(1, #where) == where then message = message:sub(#where + 1) end
-    print(("FAILED %s%s\n  %s"):format(where, full_name(busted, element), message:gsub("\n", "\n  ")))
+    message = message:gsub("\n", "\n  ")
+    print(("FAILED %s%s\n  %s"):format(where, full_name(busted, element), message))
   end
 
   local function failure(element, _, message, trace)
