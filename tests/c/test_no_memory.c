@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * test_no_memory.c - every public function that asks for memory, with each of its allocations
- * refused in turn: it must say so, leave its outputs alone and leak nothing. `make lint` finds in the
- * compiled library which functions these are, and fails where one has no case here.
+ * refused in turn: it must say so, leave its outputs alone and leak nothing. `make lint` finds in
+ * the compiled library which functions these are, and fails where one has no case here.
  */
 #include "files.h"
 #include "base/base.h"
