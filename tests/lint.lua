@@ -134,8 +134,9 @@ local function check_lua(path)
     local number = 0
     for line in text:gmatch("([^\n]*)\n") do
       number = number + 1
-      if line:gsub("%-%-.*$", ""):find("%f[%w_]ffi%.C%f[^%w_]") then
-        complain("%s:%d: only ffi.lua touches ffi.C; use F.C", path, number)
+      local code = line:gsub("%-%-.*$", "")
+      if code:find("%f[%w_.]ffi[\"')]*%.C%f[^%w_]") or code:find("%f[%w_.]ffi[\"')]*%.load%(") then
+        complain("%s:%d: only ffi.lua touches ffi.C and loads libraries; use F.C", path, number)
       end
     end
   end
