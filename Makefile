@@ -105,7 +105,7 @@ BUILD_DEPS := gcc libc6-dev pkg-config luajit libluajit-5.1-dev libopenblas-pthr
   librandom123-dev $(if $(filter 1,$(ONEDNN)),libdnnl-dev)
 RUN_DEPS := dataset-fashion-mnist gnuplot-nox curl ca-certificates
 TEST_DEPS := libcmocka-dev lua-busted
-CHECK_DEPS := lua-check clang clang-format g++ luarocks
+CHECK_DEPS := lua-check clang clang-format g++ luarocks valgrind gcovr
 DEPS ?= $(BUILD_DEPS) $(RUN_DEPS) $(TEST_DEPS)
 
 deps:

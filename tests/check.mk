@@ -6,6 +6,8 @@
 #   make leaks      all specs, each of which must give back what it took
 #   make gc-stress  all specs, while garbage is collected all the time
 #   make tsan       threads: pool, loader and training under the thread sanitizer
+#   make valgrind   the C tests under valgrind, which sees into foreign libraries
+#   make coverage   which lines of core/ the tests run; fails under 90 %
 check:
 	@$(MAKE) --no-print-directory deps DEPS='$(BUILD_DEPS) $(RUN_DEPS) $(TEST_DEPS) $(CHECK_DEPS)'
 	@for part in lint warnings sanitize leaks gc-stress; do \
@@ -66,4 +68,21 @@ tsan:
 	    { cat $(BUILD)-tsan/log; exit 1; }; echo "ok     $$t"; done && \
 	  $(BUILD)-tsan/edgeai test $(TSAN_SPECS:%=tests/lua/%.lua)
 
-.PHONY: check lint format warnings test-programs sanitize leaks gc-stress tsan
+# For a CPU that valgrind knows: it has no AVX-512. Lost memory counts, too.
+VALGRIND := valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite \
+  --show-leak-kinds=definite
+valgrind:
+	@$(MAKE) --no-print-directory $(JOBS) test-programs BUILD=$(BUILD)-valgrind CFLAGS='-O1 -g'
+	@for t in $(TEST_SRC:tests/c/%.c=%); do \
+	  $(VALGRIND) $(BUILD)-valgrind/tests/c/$$t >$(BUILD)-valgrind/log 2>&1 || \
+	    { cat $(BUILD)-valgrind/log; exit 1; }; echo "ok     $$t"; done
+
+# The programs that specs start count as well. Threads count lines one at a time.
+COVERAGE := --coverage -fprofile-update=atomic
+coverage:
+	@rm -f $$(find $(BUILD)-coverage -name '*.gcda' 2>/dev/null)
+	@EDGEAI_SANITIZED=1 $(MAKE) --no-print-directory $(JOBS) run-tests BUILD=$(BUILD)-coverage \
+	  CFLAGS='-O1 -g -march=$(ARCH) $(COVERAGE)' LDFLAGS='$(LDFLAGS) $(COVERAGE)'
+	@gcovr --root . --filter core/ --sort-uncovered --fail-under-line 90 $(BUILD)-coverage
+
+.PHONY: check lint format warnings test-programs sanitize leaks gc-stress tsan valgrind coverage
