@@ -218,6 +218,7 @@ DOES(ea_png_save, scratch("a.png"), class)
 DOES(ea_file_write, scratch("a.txt"), "text", 4)
 DOES(ea_make_folder, scratch("one/two"))
 MAKES(char, ea_buffer_free, ea_list_folder, folder)
+MAKES(char, ea_buffer_free, ea_real_path, folder)
 MAKES(ea_json, ea_json_free, ea_json_parse, "[1, {\"a\": \"b\"}]", 15)
 
 TRY(ea_file_read) {
@@ -380,6 +381,7 @@ static const struct {
     CASE(ea_file_write),
     CASE(ea_make_folder),
     CASE(ea_list_folder),
+    CASE(ea_real_path),
     CASE(ea_json_parse),
     CASE(ea_file_read),
     CASE(ea_safetensors_load),
