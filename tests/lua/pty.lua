@@ -35,7 +35,7 @@ local function strings(list)
   return array
 end
 
---- Starts `edgeai ARGUMENTS`.
+--- Starts `edgeai ARGUMENTS`. Where no terminal can be made the test is pending.
 function pty.open(arguments)
   local variables = { "PATH=" .. os.getenv("PATH"), "TERM=xterm", "LC_ALL=C.UTF-8",
     "INPUTRC=/dev/null" }
@@ -51,7 +51,7 @@ function pty.open(arguments)
     C.execve(program.path, argv, envp)
     C._exit(127)
   end
-  assert(pid > 0, "no terminal could be made")
+  if pid < 0 then pending("this system makes no terminals: is /dev/pts there?") end
   return setmetatable({ pid = pid, fd = master[0], text = "", words = words }, pty)
 end
 
