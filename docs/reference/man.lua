@@ -7,7 +7,7 @@ local environment = {
   { "EDGEAI_CONV", "portable: convolutions run through OpenBLAS, not oneDNN; onednn: none by"
     .. " kernels of our own." },
   { "EDGEAI_DATA", "Folder where data sets are looked for first and fetched to." },
-  { "EDGEAI_GRAPHICS", "How pictures are drawn in a terminal: kitty, iterm2, sixel, blocks, none." },
+  { "EDGEAI_GRAPHICS", "Pictures in a terminal: kitty, iterm2, sixel, blocks or none." },
   { "EDGEAI_LUA", "Folder whose Lua files are used instead of those in the program." },
   { "EDGEAI_PATH", "Folders, joined by colons, where modules are looked for behind the script's." },
   { "EDGEAI_PLUGINS", "Folders, joined by colons, where plugins are looked for behind ./plugins; "

@@ -51,7 +51,7 @@ function pty.open(arguments)
     C.execve(program.path, argv, envp)
     C._exit(127)
   end
-  if pid < 0 then pending("this system makes no terminals: is /dev/pts there?") end
+  if pid < 0 then getfenv(2).pending("this system makes no terminals: is /dev/pts there?") end
   return setmetatable({ pid = pid, fd = master[0], text = "", words = words }, pty)
 end
 
