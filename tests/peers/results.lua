@@ -10,6 +10,20 @@ local results = {}
 
 local OLD, NEW = "old PyTorch", "new PyTorch"
 
+--- The command of a run, with what is not as by default (see run.lua).
+local function command(cfg)
+  local words = {}
+  for _, pair in ipairs { { "compile", true }, { "clock", "wall" }, { "rounds", 7 },
+    { "seconds", 2 } } do
+    local value = cfg[pair[1]]
+    if value ~= nil and value ~= pair[2] then
+      words[#words + 1] = ("--set %s=%s"):format(pair[1], tostring(value))
+    end
+  end
+  if #words == 0 then return "make bench-peers" end
+  return ("make bench-peers ARGS='%s'"):format(table.concat(words, " "))
+end
+
 --- What the results are of: machine, versions, date, how it was measured. No host's name.
 function results.about(cfg)
   local env, signed = run.environment(), history.sign({ {} })[1]
@@ -17,6 +31,7 @@ function results.about(cfg)
   return { machine = signed.machine, features = env.cpu_flags, date = env.date,
     revision = env.git_revision or "unknown", edgeai = env.edgeai, engine = env.conv_engine,
     blas = env.blas_core, os = env.os, seconds = cfg.seconds, rounds = cfg.rounds,
+    command = command(cfg),
     clock = cfg.clock == "cpu" and "the process's own time (the machine was busy)" or "wall",
     load = file and file:read("*l"):match("^%S+") or "unknown" }
 end
@@ -238,7 +253,7 @@ for a turn first, the fastest is compared.
 | clock | $clock |
 | date | $date |
 | edgeai | $edgeai, revision $revision, $engine, OpenBLAS for $blas |
-| command | `make bench-peers` |
+| command | `$command` |
 
 ## One thread
 
