@@ -23,7 +23,26 @@ end
 
 --- Of a table: its own, its class's, and so on up. A class whose __index is a function holds its
 -- methods itself.
+-- The kinds of a plugin's things that appear, when first used, in the table of a module, or in a
+-- table of its own there.
+local kinds = {
+  { "edgeai", kinds = { "losses", "ops" } }, { "edgeai.nn", kinds = { "layers", "architectures" } },
+  { "edgeai.distill", kinds = { "distillations" } },
+  { "edgeai.vis", "objectives", kinds = { "objectives" } },
+}
+
+local function add_plugins(names, t)
+  for _, place in ipairs(kinds) do
+    local at = package.loaded[place[1]]
+    if at and place[2] then at = at[place[2]] end
+    for _, kind in ipairs(at == t and place.kinds or {}) do
+      for _, name in ipairs(require("edgeai.plugin").names(kind)) do names[name] = true end
+    end
+  end
+end
+
 local function add_table(names, t, methods)
+  if not methods then add_plugins(names, t) end
   for _ = 1, 10 do
     add_keys(names, t, methods)
     local meta = debug.getmetatable(t)
@@ -87,6 +106,10 @@ end
 function members.options(f)
   local names, found = {}, doc.of(f)
   if not found then return names end
+  if found.options then -- what a plugin brings declares them
+    for name in pairs(found.options) do names[name] = true end
+    return names
+  end
   if found.op then
     for _, attr in ipairs(found.op.attrs) do names[attr.name] = true end
     if found.op.list then names[found.op.list.name] = true end

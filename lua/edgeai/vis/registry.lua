@@ -142,6 +142,7 @@ function registry.make(name, ...) return registry.constructors[name](...) end
 
 --- ea.vis.objectives: constructors by name; a wrong name suggests the nearest.
 registry.objectives = setmetatable({}, {
+  modules = registry.constructors, -- what the prompt completes
   __index = function(_, name)
     local make = registry.constructors[name]
     if not make and type(name) == "string" then
