@@ -123,6 +123,9 @@ static int run(lua_State *L) {
   return 1;
 }
 
+/* Only `make coverage` links it: it writes down which lines ran. */
+extern void __gcov_dump(void) __attribute__((weak));
+
 /* Libraries' own endings are skipped: OpenBLAS's waits for its threads, and those, where memory is
  * short, for memory, for ever. Handlers run last in, first out: the libraries' come behind. */
 static void leave(int code, void *unused) {
@@ -133,6 +136,7 @@ static void leave(int code, void *unused) {
     code = 1;
   }
   fflush(NULL);
+  if (__gcov_dump) __gcov_dump();
   _exit(code);
 }
 
