@@ -4,13 +4,7 @@
 -- $EDGEAI_SHARED, or of ../shared beside the repository; without them these tests are pending.
 
 local C = require("edgeai.ffi").C
-local shared = os.getenv("EDGEAI_SHARED") or "../shared"
-
-local function there(path)
-  local f = io.open(path, "rb")
-  if f then f:close() end
-  return f ~= nil
-end
+local shared = require "shared"
 
 --- Largest difference, relative to the largest expected value (at least `floor`).
 local function difference(got, want, floor)
@@ -35,8 +29,8 @@ local function with_prefix(map, prefix)
 end
 
 describe("WRN-10-1 of PyTorch", function()
-  local path = shared .. "/golden/wrn10-1.safetensors"
-  if not there(path) then
+  local path = shared.folder .. "/golden/wrn10-1.safetensors"
+  if not shared.there(path) then
     pending(path .. " is not here (set EDGEAI_SHARED)")
     return
   end
@@ -148,8 +142,8 @@ describe("WRN-10-1 of PyTorch", function()
 end)
 
 describe("ResNet-20 of PyTorch on CIFAR-10", function()
-  local path = shared .. "/models/resnet20-cifar10.safetensors"
-  if not there(path) then
+  local path = shared.folder .. "/models/resnet20-cifar10.safetensors"
+  if not shared.there(path) then
     pending(path .. " is not here (set EDGEAI_SHARED)")
     return
   end
@@ -177,7 +171,7 @@ describe("ResNet-20 of PyTorch on CIFAR-10", function()
 
   it("gives the stored logits", function()
     if not images then return pending("CIFAR-10 is not here: edgeai data fetch cifar10") end
-    local want = ea.io.load(shared .. "/models/resnet20-cifar10.expected.safetensors")
+    local want = ea.io.load(shared.folder .. "/models/resnet20-cifar10.expected.safetensors")
     assert.same(want.labels:tolist(),
       (labels:narrow(1, 1, 256):contiguous():to("f32") - 1):tolist())
     close(logits_of(1, 256), want.logits, 1e-5, "logits")

@@ -2,17 +2,11 @@
 -- ea.vis against numbers of Lucid: values and gradients of what both have, in f64. The files are
 -- those of $EDGEAI_SHARED, or of ../shared beside the repository; without them this is pending.
 
-local shared = os.getenv("EDGEAI_SHARED") or "../shared"
-local folder = shared .. "/golden/lucid/"
-
-local function there(path)
-  local f = io.open(path, "rb")
-  if f then f:close() end
-  return f ~= nil
-end
+local shared = require "shared"
+local folder = shared.folder .. "/golden/lucid/"
 
 describe("Lucid's numbers", function()
-  if not there(folder .. "expected.lua") then
+  if not shared.there(folder .. "expected.lua") then
     pending(folder .. "expected.lua is not here (set EDGEAI_SHARED)")
     return
   end

@@ -7,14 +7,8 @@ local fourier = require "edgeai.vis.param.fourier"
 local lowres = require "edgeai.vis.param.lowres"
 local param = ea.vis.param
 
-local shared = os.getenv("EDGEAI_SHARED") or "../shared"
-local folder = shared .. "/golden/lucid/"
-
-local function there(path)
-  local f = io.open(path, "rb")
-  if f then f:close() end
-  return f ~= nil
-end
+local shared = require "shared"
+local folder = shared.folder .. "/golden/lucid/"
 
 local function close(got, want, limit, what)
   got = got:detach():to("f64"):reshape(-1)
@@ -61,7 +55,7 @@ local function raw(leaf, h, w, decay)
 end
 
 describe("Lucid's parameterisations", function()
-  if not there(folder .. "expected.lua") then
+  if not shared.there(folder .. "expected.lua") then
     pending(folder .. "expected.lua is not here (set EDGEAI_SHARED)")
     return
   end

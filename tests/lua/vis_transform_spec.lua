@@ -4,14 +4,8 @@
 
 local lucid, transform = ea.vis.lucid, ea.vis.transform
 
-local shared = os.getenv("EDGEAI_SHARED") or "../shared"
-local folder = shared .. "/golden/lucid/"
-
-local function there(path)
-  local f = io.open(path, "rb")
-  if f then f:close() end
-  return f ~= nil
-end
+local shared = require "shared"
+local folder = shared.folder .. "/golden/lucid/"
 
 local function close(got, want, limit, what)
   got = got:detach():to("f64"):reshape(-1)
@@ -125,7 +119,7 @@ describe("ea.vis.transform", function()
 end)
 
 describe("Lucid's transforms", function()
-  if not there(folder .. "expected.lua") then
+  if not shared.there(folder .. "expected.lua") then
     pending(folder .. "expected.lua is not here (set EDGEAI_SHARED)")
     return
   end

@@ -55,17 +55,8 @@ function actions.verify(data, _, names)
 end
 
 function command.run(given, operands)
-  local action, names = operands[1], { unpack(operands, 2) }
-  if not action then options.fail(command, "data needs an action: list, fetch or verify") end
-  if not actions[action] then
-    options.fail(command, "unknown action %s%s", action, text.suggest(action, text.keys(actions)))
-  end
-  if action == "list" and #names > 0 then
-    options.fail(command, "data list takes no names; it lists all data sets")
-  end
-  if action ~= "list" and #names == 0 then
-    options.fail(command, "data %s needs the name of a data set", action)
-  end
+  local action, names = options.action(command, actions, operands,
+    { "data set", "data sets", actions = "list, fetch or verify" })
   require("edgeai.cli.host").catch_signals()
   return actions[action](require "edgeai.data", given, names)
 end

@@ -150,17 +150,8 @@ function actions.test(plugin, _, names)
 end
 
 function command.run(given, operands)
-  local action, names = operands[1], { unpack(operands, 2) }
-  if not action then options.fail(command, "plugin needs an action: list, new, build or test") end
-  if not actions[action] then
-    options.fail(command, "unknown action %s%s", action, text.suggest(action, text.keys(actions)))
-  end
-  if action == "list" and #names > 0 then
-    options.fail(command, "plugin list takes no names; it lists all plugins")
-  end
-  if action ~= "list" and #names == 0 then
-    options.fail(command, "plugin %s needs the name of a plugin", action)
-  end
+  local action, names = options.action(command, actions, operands,
+    { "plugin", "plugins", actions = "list, new, build or test" })
   if action ~= "new" and (given.native or given["in"]) then
     options.fail(command, "--native and --in are for plugin new")
   end

@@ -80,6 +80,26 @@ function options.integer(command, given, key, least, most)
   return value
 end
 
+--- The first operand as one of the command's actions, and the names behind it; `list` takes none,
+-- every other action at least one. things: what it is about and what can be done, { "data set",
+-- "data sets", actions = "list, fetch or verify" }.
+function options.action(command, actions, operands, things)
+  local word, action, names = command.usage:match("^%S+"), operands[1], { unpack(operands, 2) }
+  if not action then
+    options.fail(command, "%s needs an action: %s", word, things.actions)
+  end
+  if not actions[action] then
+    options.fail(command, "unknown action %s%s", action, text.suggest(action, text.keys(actions)))
+  end
+  if action == "list" and #names > 0 then
+    options.fail(command, "%s list takes no names; it lists all %s", word, things[2])
+  end
+  if action ~= "list" and #names == 0 then
+    options.fail(command, "%s %s needs the name of a %s", word, action, things[1])
+  end
+  return action, names
+end
+
 --- The text of `edgeai COMMAND --help`.
 function options.help(command)
   local lines = { "Usage: edgeai " .. command.usage, "", command.summary .. "." }
