@@ -3,13 +3,13 @@
 -- each is distilled into a small student of its own, and the students meet only in one last layer.
 -- (Bhardwaj, Lin, Sartor, Marculescu 2019; Table I of EdgeAI, arXiv 1910.10356.)
 local ea = require "edgeai"
-
 local cfg = ea.config {
   preset = { default = "quick",
     quick = { precision = "auto" },
-    cifar10 = { data = "cifar10", precision = "bf16", augment = { crop_pad = 4 },
-      teacher_net = { depth = 16, widths = { 16, 64, 128, 256 } }, train = { epochs = 36 },
-      student_net = { depth = 16, widths = { 16, 32, 64, 80 } }, distil = { epochs = 24 } },
+    cifar10 = { data = "cifar10", val = 0.05, precision = "bf16",
+      augment = { crop_pad = 4, cutout = 8 },
+      teacher_net = { depth = 16, widths = { 16, 64, 128, 256 } }, train = { epochs = 50 },
+      student_net = { depth = 16, widths = { 16, 32, 64, 80 } }, distil = { epochs = 30 } },
     paper = { data = "cifar10", precision = "bf16", augment = { crop_pad = 4 },
       train = { epochs = 200, lr = 0.1 }, distil = { epochs = 200, lr = 0.1 },
       teacher_net = { depth = 40, widths = { 16, 64, 128, 256 } },
@@ -17,7 +17,7 @@ local cfg = ea.config {
   data = { "fashion-mnist", "data set, or the path of a folder of images per class" },
   students = { 2, "how many students (devices)", type = "integer", least = 2 },
   batch = { 128, "images in a step" }, val = { 0.1, "share of images held out to choose by" },
-  augment = { crop_pad = { 0, "random crops behind so many pixels of padding" },
+  augment = { crop_pad = { 0, "crops behind so much padding" }, cutout = { 0, "square of zeros" },
     flip = { default = "alternating", choices = { "alternating", "random", "none" } } },
   teacher = { type = "string", help = "trained teacher: FILE.safetensors or zoo:NAME" },
   teacher_net = { depth = 10, widths = { { 16, 32, 64, 128 }, "channels of stem and groups" } },
