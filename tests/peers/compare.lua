@@ -43,7 +43,8 @@ end
 local function spec_of(entry, group, o)
   return { task = group.task, net = group.net, batch = group.batch, file = group.file,
     params = group.params, folder = o.folder, threads = entry.threads,
-    precision = entry.precision, clock = entry.threads == 1 and o.clock or "wall" }
+    precision = entry.precision, clock = entry.threads == 1 and o.clock or "wall",
+    patience = o.patience }
 end
 
 --- Starts an entry in one mode: process and its first answer; or nil and why it cannot be.
@@ -97,7 +98,7 @@ local function choose(entry, group, record, reference, o)
   if not entry.process then record.absent = record.modes[1].absent end
 end
 
---- Runs a group. Options: seconds of a turn, rounds, clock, folder, note = function. Returns
+--- Runs a group. Options: seconds of a turn, rounds, clock, patience, note = function. Returns
 -- records, one an entry: who, precision, threads, task, net, batch, group, version, mode, rates
 -- (one a round), value (their median), peak (the least of all modes'), difference, modes; or
 -- absent = why. The first entry is edgeai in f32: what the others are checked against.

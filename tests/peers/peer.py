@@ -4,7 +4,8 @@
 A peer is started with one argument, a JSON object: task ("train", "infer", "dream"), net
 ("wrn-40-4"), batch, threads, precision ("f32", "bf16"), mode (words for the peer), params (how
 many the network must have), file (weights and inputs, see inputs.lua), folder (for files of its
-own), clock ("wall" or "cpu", how to measure). It answers in JSON lines on its standard output:
+own), clock ("wall" or "cpu", how to measure), patience (minutes until it must be ready). It answers
+in JSON lines on its standard output:
 
   {"version": , "params": , "check": [...]}   ready: the first losses (train, dream), or all logits
   {"absent": "why"}                           cannot do this, and ends
@@ -17,6 +18,7 @@ and then, for each line "SECONDS" on its standard input,
 until "quit" or the end of the input.
 """
 import json
+import signal
 import sys
 import time
 
@@ -24,7 +26,14 @@ import numpy
 
 
 def spec():
-    return json.loads(sys.argv[1])
+    """What is asked for. From now on the time runs in which the peer must be ready."""
+    asked = json.loads(sys.argv[1])
+
+    def late(*_):
+        raise TimeoutError("not ready after %g minutes" % asked["patience"])
+    signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, 60 * asked["patience"])
+    return asked
 
 
 def say(**answer):
@@ -81,9 +90,10 @@ def memory(key):
 def serve(step, images, version, params, check, base):
     """Tells that the peer is ready and answers until told to stop. base: bytes resident before
     the network was made."""
-    now = time.process_time if spec()["clock"] == "cpu" else time.perf_counter
+    now = time.process_time if json.loads(sys.argv[1])["clock"] == "cpu" else time.perf_counter
     for _ in range(2):
         step()
+    signal.setitimer(signal.ITIMER_REAL, 0)
     say(version=version, params=int(params), check=[float(x) for x in check])
     for line in sys.stdin:
         if line.strip() == "quit":

@@ -21,6 +21,7 @@ local cfg = ea.config {
   nets = { { "wrn-40-4", "wrn-16-1" }, "networks: wrn-DEPTH-WIDTH" },
   batch = { type = "integer", least = 1, help = "images in a step; 32 for wrn-40-4, else 128" },
   compile = { true, "torch.compile too, which takes minutes for each network" },
+  patience = { 15, "minutes until a program must be ready; torch.compile may not be", above = 0 },
   folder = { "build/peers", "for what it needs meanwhile, and the records" },
   python = { "build/peers/venv/bin/python", "with the peers of PyPI" },
   debian_python = { "/usr/bin/python3", "with Debian's PyTorch" },
@@ -61,7 +62,7 @@ local function keep(list)
 end
 
 local o = { seconds = cfg.seconds, rounds = cfg.rounds, folder = cfg.folder, clock = cfg.clock,
-  note = note }
+  patience = cfg.patience, note = note }
 for _, group in ipairs(entries(cfg)) do
   if not known[group.name .. group.task .. group.net] then
     group.batch = cfg.batch or group.net == "wrn-40-4" and 32 or 128
