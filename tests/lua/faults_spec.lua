@@ -153,6 +153,28 @@ describe("on a disk that fails", function()
     assert.is_true(reached >= 2)
   end)
 
+  it("keeps the prompt's history, of which a session goes on without", function()
+    if sanitized then return pending("sanitizers come before any other library") end
+    local dir, n, reached = place "prompt", 1, 0
+    local path, old = dir .. "/h", ("a\nb\nb\nc\n"):rep(3)
+    while true do
+      program.write(path, old)
+      local code, err, broken = run_broken(dir, [[eval "local h, t = require('edgeai.repl.history')]]
+        .. [[, require('edgeai.cli.terminal') h.most = 3 h.load('h', t.append) ]]
+        .. [[t.append('h', h.encode('new'))"]], n, 28)
+      local now = program.read(path)
+      assert.equal(0, code, err)
+      assert.equal("h\n", list(dir), "call " .. n)
+      if not broken then
+        assert.equal("a\nb\nc\nnew\n", now)
+        break
+      end
+      assert.truthy(({ [old] = 1, [old .. "new\n"] = 1, ["a\nb\nc\n"] = 1 })[now], now)
+      n, reached = n + 1, reached + 1
+    end
+    assert.is_true(reached >= 3)
+  end)
+
   it("loses nothing by short writes", function()
     if sanitized then return pending("sanitizers come before any other library") end
     for _, k in ipairs { 1, 3, 4 } do

@@ -52,7 +52,7 @@ function history.load(path, append)
     local lines = {}
     for i, entry in ipairs(list) do lines[i] = history.encode(entry) end
     local new = ("%s.%s"):format(path, tostring(F.C.ea_clock()):gsub("%D", ""))
-    if append(new, table.concat(lines)) then os.rename(new, path) end
+    if not (append(new, table.concat(lines)) and os.rename(new, path)) then os.remove(new) end
   end
   return list
 end
