@@ -25,8 +25,7 @@ local h, w = cfg.height, math.floor(cfg.height * photo:size(3) / photo:size(2) +
 local whole, run = resized(photo, h, w), ea.run.open("deepdream", cfg)
 local details, page = nil, { title = "DeepDream", text = ("%s of %s"):format(cfg.layer, cfg.model),
   scale = 2, { whole[1], "the photograph" } }
-for k = cfg.octaves - 1, 0, -1 do
-  local size = { math.floor(h / cfg.ratio ^ k), math.floor(w / cfg.ratio ^ k) }
+for _, size in ipairs(vis.octaves(h, w, { count = cfg.octaves, ratio = cfg.ratio })) do
   local base = resized(whole, size[1], size[2])
   local start = details and (base + resized(details, size[1], size[2])):clamp { low = 0, high = 1 }
     or base

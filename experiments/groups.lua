@@ -27,18 +27,24 @@ local where, what, errors = vis.nmf(A:reshape(h * w, c), cfg.groups, { seed = cf
 local run = ea.run.open("groups", cfg)
 local r = vis.render(net, vis.objectives.direction(cfg.layer, what), { steps = cfg.steps,
   seed = cfg.seed, precision = cfg.precision, dead = "keep" })
+local function enlarged(maps)
+  return ea.resize(maps, { height = size[2], width = size[3] })
+end
+local together = enlarged(ea.image.hues(where:to("f32"):reshape(1, h, w, cfg.groups)))
+together = together / together:max():item()
 local page = { title = "Groups of " .. cfg.layer, scale = 4,
-  text = "where each group is in the picture, and what it looks for", { photo[1], "the picture" } }
-local pictures = {}
+  text = "where each group is in the picture, and what it looks for", { photo[1], "the picture" },
+  { together[1], "all groups", "a hue for each" } }
+local pictures = { photo[1], together[1] }
 for k = 1, cfg.groups do
   local map = where:narrow(2, k, 1):to("f32"):reshape(1, h, w, 1)
-  map = ea.resize(map / map:max():item(), { height = size[2], width = size[3] })
+  map = enlarged(map / map:max():item())
   pictures[#pictures + 1] = (photo * 0.4 + map * 0.6)[1]
   pictures[#pictures + 1] = r.images[k]
   page[#page + 1] = { pictures[#pictures - 1], "group " .. k, "where" }
   page[#page + 1] = { pictures[#pictures], "group " .. k, "what" }
 end
-ea.image.save(run:path("groups.png"), ea.image.grid(pictures, { scale = 4, columns = 2 }))
+ea.image.save(run:path("groups.png"), ea.image.grid(pictures, { scale = 4, columns = 4 }))
 vis.gallery(run:path("groups.html"), page)
 local left = errors[errors:numel()] / A:square():sum():sqrt():item()
 run:summary { left_over = left }

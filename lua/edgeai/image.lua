@@ -177,4 +177,7 @@ function image.grid(t, options)
   return sheet
 end
 
+--- Maps {..., channels} as one picture {..., 3} in colours, a hue for each channel: hues.lua.
+function image.hues(maps) return require("edgeai.hues").collapse(maps) end
+
 return image

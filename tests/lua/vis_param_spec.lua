@@ -267,6 +267,36 @@ describe("ea.vis.param", function()
     end
   end)
 
+  it("stays near the image it starts from: projected ascent", function()
+    local ball = require "edgeai.vis.param.ball"
+    local function gradient(norm, d, step)
+      local leaf = ea.tensor({ d }, "f64"):require_grad()
+      ball(norm, 1)(leaf):backward(-ea.tensor({ step }, "f64"))
+      return (-leaf.grad):reshape(-1)
+    end
+    close(gradient("l2", { 3, 4 }, { 1, 0 }), { 0.64, -0.48 }, 1e-9, "outwards: along the edge")
+    close(gradient("l2", { 3, 4 }, { -1, 0 }), { -1, 0 }, 1e-9, "back inside: as it is")
+    close(gradient("l2", { 0.3, 0.4 }, { 1, 0 }), { 1, 0 }, 1e-9, "inside")
+    close(gradient("linf", { 0.5, 2, -2, 2 }, { 1, 1, -1, -1 }), { 1, 0, 0, -1 }, 1e-9, "linf")
+    local start = ea.full({ 2, 4, 5, 3 }, 0.5)
+    for norm, radius in pairs { l2 = 0.2, linf = 0.03 } do
+      local net = ea.nn.sequential { ea.nn.identity {} }
+      net.mean, net.std = { 0, 0, 0 }, { 1, 1, 1 }
+      local r = ea.vis.render(net, function(T) return T:mean(T "input") end, { images = 2,
+        size = { 4, 5 }, transforms = {}, steps = 30, quiet = true,
+        param = param.pixel { image = start, within = { [norm] = radius } } })
+      local d = r.images[1] - start[1]
+      local size = norm == "l2" and d:square():sum():sqrt():item() or d:abs():max():item()
+      assert.is_true(math.abs(size - radius) < 1e-4, norm)
+    end
+    for sentence, o in pairs { ["within needs an image"] = { within = { l2 = 1 } },
+      ["within must be { l2 = radius }"] = { image = start, within = { l3 = 1 } } } do
+      local ok, message = pcall(param.pixel(o).build, param.pixel(o), { 4, 5 }, 3)
+      assert.is_false(ok)
+      assert.truthy(message:find(sentence, 1, true), message)
+    end
+  end)
+
   it("measures colours and spectra of a data set", function()
     local images = ea.rng("data"):uniform({ 50, 6, 6, 3 }, 0, 1, "f64")
     images[{ {}, {}, {}, 2 }] = images[{ {}, {}, {}, 1 }] -- red and green alike

@@ -15,34 +15,13 @@ local dry = require "edgeai.vis.dry"
 local grad = require "edgeai.grad"
 local layers = require "edgeai.vis.layers"
 local lucid = require "edgeai.vis.lucid"
-local ops = require "edgeai.ops"
+local overrides = require "edgeai.vis.overrides"
 local random = require "edgeai.random"
 local tensor = require "edgeai.tensor"
 local transform = require "edgeai.vis.transform"
 
-local functions = ops.functions
 local engine = {}
 engine.__index = engine
-
--- ---- forwards of layers while images are optimised ---------------------------------------------
-
-local function redirected(_, x) return functions.redirected_relu(x) end
-local function redirected6(_, x) return functions.redirected_relu(x, { high = 6 }) end
-
---- A max pool whose gradient is that of the mean over its windows (Lucid's smoothed gradient).
-local function smooth_pool(layer, x)
-  local soft = functions.avg_pool2d(x, layer.attrs)
-  return soft + grad.no_grad(function()
-    return functions.max_pool2d(x, layer.attrs) - soft
-  end)
-end
-
-local function forwards(redirect, smooth)
-  local map = {}
-  if redirect then map.relu, map.relu6 = redirected, redirected6 end
-  if smooth then map.max_pool = smooth_pool end
-  return map
-end
 
 -- ---- the network's side ------------------------------------------------------------------------
 
@@ -153,7 +132,7 @@ local function graph_for(self, step)
   if self.graphs[key] then return self.graphs[key] end
   self.names = self.names or needed_layers(self)
   local T = new_context(self)
-  local graph = Module.replace(forwards(redirect, self.opts.smooth_pool), capture, function()
+  local graph = Module.replace(overrides(redirect, self.opts.smooth_pool), capture, function()
     return record(self, T, self.names, step)
   end, {})
   self.graphs[key] = { graph = graph, T = T }

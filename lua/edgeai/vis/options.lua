@@ -5,6 +5,7 @@ local F = require "edgeai.ffi"
 local Module = require "edgeai.nn.module"
 local lucid = require "edgeai.vis.lucid"
 local optimizer = require "edgeai.vis.optimizer"
+local overrides = require "edgeai.vis.overrides"
 local param = require "edgeai.vis.param"
 local random = require "edgeai.random"
 local transform = require "edgeai.vis.transform"
@@ -83,6 +84,7 @@ return function(net, goal, given)
   if o.dead ~= "stop" and o.dead ~= "keep" then
     F.raise("render: dead must be \"stop\" or \"keep\", got %s", tostring(o.dead))
   end
+  overrides(false, o.smooth_pool) -- is it one of its names?
   o.seed = o.seed or random.current_seed
   return o
 end

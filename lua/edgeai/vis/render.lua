@@ -17,7 +17,8 @@
 --   precision     "f32" or "bf16" inside the network: what it is set to
 --   seed          1; image k depends on (seed, k) and its options alone
 --   redirect      16: in so many steps ReLUs let gradients into dead units
---   smooth_pool   false; true: gradients of max pools are spread over their windows
+--   smooth_pool   false; true or "l2": gradients of max pools are spread over their windows, evenly
+--                 or more to what is large (overrides.lua)
 --   memory        1e9 bytes for a batch; or batch = images at a time
 --   quiet         false
 --   out           a folder: every finished batch is written there, and an interrupted one; the same

@@ -61,7 +61,8 @@ function session:advance()
   end
   if outputs[2]:count_nonfinite() > 0 then why.not_finite(e, outputs, step) end
   e:update(graph)
-  if step == 1 or step == self.opts.redirect + 1 then
+  -- At the edge of a ball (within) an image that cannot get better has no gradient, either.
+  if step == 1 or step == self.opts.redirect + 1 and not self.opts.made.near then
     self.dead = why.no_gradient(e, step, self.opts.dead == "keep")
   end
   if self.opts.on_step then self.opts.on_step(step, outputs[2]) end

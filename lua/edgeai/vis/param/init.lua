@@ -13,12 +13,14 @@
 -- Options of all: size {h, w} (the network's), channels (the network's), sd (0.01) of the first
 -- numbers, colour ("lucid"; false; a matrix, as ea.vis.colour(split) gives), squash ("sigmoid";
 -- "clip"), alpha (false; true adds a channel of opacity), image: where to start, {h, w, c} or
--- {images, h, w, c} in [0, 1] or u8; mask {h, w}: 1 where image may change, else 0.
+-- {images, h, w, c} in [0, 1] or u8; mask {h, w}: 1 where image may change, else 0; within: how far
+-- it may go from image, { l2 = length } of the difference, or { linf = of any number } (ball.lua).
 --
 -- A kind is a function from options to { leaves = { { name =, size =, init(stream, id, dtype) } },
 -- raw(values, T) -> {n, h, w, c}, start(picture {h,w,c}) -> { name = values } or nil }.
 
 local F = require "edgeai.ffi"
+local ball = require "edgeai.vis.param.ball"
 local colour = require "edgeai.vis.colour"
 local fourier = require "edgeai.vis.param.fourier"
 local tensor = require "edgeai.tensor"
@@ -28,7 +30,8 @@ local param = {}
 local kinds = {}
 
 local common = { size = F.none, channels = F.none, sd = 0.01, colour = "lucid",
-  squash = "sigmoid", alpha = false, image = F.none, mask = F.none }
+  squash = "sigmoid", alpha = false, image = F.none, mask = F.none,
+  within = F.none }
 
 local spec = {}
 spec.__index = spec
@@ -115,9 +118,15 @@ function spec:build(size, channels)
       end
     end
   end
+  local near = o.within and ball(next(o.within))
+  if near and not picture then F.raise("param: within needs an image to stay near to") end
   local function image(values, T)
     local x = made.raw(values, T)
     x = made.finished and x or colour.decode(x, matrix, o.squash)
+    if near then
+      local start = T:rows(picture)
+      x = start + near(x - start)
+    end
     if o.mask then
       if not picture then F.raise("param: a mask needs an image to keep outside of it") end
       local mask = T:constant(o.mask):reshape(1, h, w, 1)
@@ -126,7 +135,7 @@ function spec:build(size, channels)
     return x
   end
   return { leaves = made.leaves, image = image, size = size, channels = c, alpha = o.alpha,
-    coupled = made.coupled }
+    coupled = made.coupled, near = near ~= nil }
 end
 
 --- A leaf of normal numbers.

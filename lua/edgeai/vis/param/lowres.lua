@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- param.lowres, param.laplacian: small pictures, enlarged by TensorFlow's old bilinear rule, as
 -- Lucid's lowres_tensor and laplacian_pyramid_image: place i of n' reads place i n / n' of n,
--- between its neighbours, the last one repeated. `offset` (pixels) repeats that many of the first,
--- mirrored, and drops them at the end.
+-- between its neighbours, the last one repeated. `offset` (pixels; true: half of one of the small
+-- ones) repeats that many of the first, mirrored, and drops them at the end.
 
 local F = require "edgeai.ffi"
 local ops = require "edgeai.ops"
@@ -43,6 +43,7 @@ end
 
 local function make_lowres(o, param)
   local small = small_size(o, o.factor)
+  local offset = o.offset == true and math.floor(o.factor / 2) or o.offset
   local images = o.images
   if images ~= nil and images ~= 1 and images ~= 2 then
     F.raise("param.lowres: images must be 1 or 2 (shared by all), got %s", tostring(images))
@@ -60,7 +61,7 @@ local function make_lowres(o, param)
     elseif images == 1 then
       x = x:expand(T.n, small[1], small[2], o.channels)
     end
-    return lowres.enlarge(x, o.size, o.offset, T.dtype)
+    return lowres.enlarge(x, o.size, offset, T.dtype)
   end }
 end
 
