@@ -159,7 +159,8 @@ describe("on a disk that fails", function()
     local path, old = dir .. "/h", ("a\nb\nb\nc\n"):rep(3)
     while true do
       program.write(path, old)
-      local code, err, broken = run_broken(dir, [[eval "local h, t = require('edgeai.repl.history')]]
+      local code, err, broken = run_broken(dir,
+        [[eval "local h, t = require('edgeai.repl.history')]]
         .. [[, require('edgeai.cli.terminal') h.most = 3 h.load('h', t.append) ]]
         .. [[t.append('h', h.encode('new'))"]], n, 28)
       local now = program.read(path)
