@@ -5,7 +5,8 @@
 -- neighbours stay neighbours. p_ij: Gaussian affinities whose width gives each row the same
 -- perplexity, made symmetric; q_ij ~ 1 / (1 + |y_i - y_j|^2); gradient descent on KL(p || q) with
 -- momentum (0.5, then 0.8) and gains, p times `exaggeration` in the first third (at most 250
--- iterations). learning_rate: default max(50, n / exaggeration / 4). It starts from the first two
+-- iterations). learning_rate: default max(n / exaggeration / 4, min(50, n / 6)): larger steps throw
+-- single points of few away, and they never come back. It starts from the first two
 -- principal components, so nothing is random. Exact: time and memory grow with n^2; 2000 points
 -- take some ten seconds. Returns the points and the final KL divergence.
 
@@ -127,7 +128,7 @@ return function(x, opts)
     local attract, repel = ffi.new("double[?]", 2 * n), ffi.new("double[?]", 2 * n)
     local speed, gain = ffi.new("double[?]", 2 * n), ffi.new("double[?]", 2 * n)
     for i = 0, 2 * n - 1 do gain[i] = 1 end
-    local rate = o.learning_rate or math.max(50, n / o.exaggeration / 4)
+    local rate = o.learning_rate or math.max(n / o.exaggeration / 4, math.min(50, n / 6))
     local early = math.min(250, math.floor(o.iterations / 3))
     for step = 1, o.iterations do
       local factor, momentum = step <= early and o.exaggeration or 1, step <= early and 0.5 or 0.8

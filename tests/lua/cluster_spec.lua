@@ -110,8 +110,7 @@ end)
 describe("ea.tsne", function()
   it("keeps clouds together and apart, the same each time", function()
     local x = clouds(3, 20, 5)
-    -- The default rate steps so far for 60 points that, by rounding, one may get stuck.
-    local options = { perplexity = 8, iterations = 300, learning_rate = 10 }
+    local options = { perplexity = 8, iterations = 300 }
     local points, divergence = ea.tsne(x, options)
     assert.same({ 60, 2 }, points.shape)
     assert.is_true(divergence > 0 and divergence < 1)

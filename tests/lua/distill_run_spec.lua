@@ -102,8 +102,29 @@ describe("ea.distill.transfer", function()
     assert.equal(5, ea.distill.transfer("squares", d, { count = 5 }).count)
     assert.equal(4, ea.distill.transfer("real", d, { share = 0.5 }).count)
     d.shape, d.mean = { 12, 12, 3 }, { 0, 0, 0 }
+    local coloured = ea.distill.transfer("squares", d).images
+    assert.same({ 80, 80, 80 }, coloured[{ 1, 5, 5 }]:tolist())
+    d.shape, d.mean = { 12, 12, 2 }, { 0, 0 }
     fails(function() ea.distill.transfer("squares", d) end,
-      "the images of squares have 1 channels, those of tiny 3")
+      "the images of squares have 1 channels, those of tiny 2")
     ea.data.unregister("squares")
+  end)
+
+  it("makes colours grey for grey networks", function()
+    ea.data.register { name = "reds", title = "Reds", folder = "reds", files = {},
+      shape = { 12, 12, 3 }, classes = 2, names = {}, counts = { train = 4, test = 0 },
+      mean = { 0, 0, 0 }, std = { 1, 1, 1 }, read = function()
+        local images = ea.zeros({ 4, 12, 12, 3 }, "u8")
+        images:select(4, 1):fill(200)
+        images:select(4, 2):fill(10)
+        return images, ea.ones({ 4 }, "i32")
+      end }
+    local split = tiny.split(8, 1)
+    local d = { name = "tiny", shape = { 12, 12, 1 }, mean = split.mean, std = split.std,
+      classes = 4, train = split }
+    local images = ea.distill.transfer("reds", d).images
+    assert.same({ 4, 12, 12, 1 }, images.shape)
+    assert.equal(66, images:get(2, 3, 4, 1)) -- 59.8 + 5.87, to the nearest
+    ea.data.unregister("reds")
   end)
 end)

@@ -101,6 +101,17 @@ describe("architectures", function()
     fails(function() ea.nn.build("wnr", {}) end,
       "there is no architecture 'wnr'; did you mean `wrn`?")
   end)
+
+  it("have short names", function()
+    for name, like in pairs { ["wrn16-2"] = ea.nn.wrn { depth = 16, widen = 2 },
+      resnet20 = ea.nn.resnet { depth = 20 }, lenet5 = ea.nn.lenet5 {} } do
+      assert.equal(like:parameter_count(), ea.nn.by_name(name):parameter_count())
+    end
+    assert.same({ 2, 7 }, ea.nn.by_name("wrn10-1", { classes = 7 })(ea.randn { 2, 8, 8, 3 }).shape)
+    for _, name in ipairs { "wrn10", "wnr10-1", "resnets", "", "10-1" } do
+      fails(function() ea.nn.by_name(name) end, "nn.by_name: '" .. name .. "' names no network")
+    end
+  end)
 end)
 
 describe("layers", function()

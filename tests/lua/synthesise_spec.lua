@@ -25,7 +25,7 @@ local function synthesise(folder, given)
   local student = tiny.net()
   local o = { count = 96, batch = 32, folder = folder, z = 16, width = 8, steps = 3, shift = 1,
     priors = { target = 1, bn = 1, ce = 0.4, tv = 0.1, disagreement = 1.1 },
-    student = { net = student, steps = 3, batch = 32 } }
+    student = { net = student, steps = 3, batch = 32, reuse = 2 } }
   for key, value in pairs(given or {}) do o[key] = value end
   if o.priors.disagreement == nil then o.student = nil end
   return ea.dream.synthesise(net, meta, o), student

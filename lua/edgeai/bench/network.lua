@@ -18,10 +18,7 @@ local network = {}
 
 --- The network that a name means, or nil.
 local function build(name)
-  local depth, width = name:match("^wrn%-(%d+)%-(%d+)$")
-  if depth then return nn.wrn { depth = tonumber(depth), widen = tonumber(width) } end
-  depth = name:match("^resnet%-(%d+)$")
-  if depth then return nn.resnet { depth = tonumber(depth) } end
+  if name:find("^wrn%-%d+%-%d+$") or name:find("^resnet%-%d+$") then return nn.by_name(name) end
 end
 
 local function images(batch, precision)

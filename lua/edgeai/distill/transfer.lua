@@ -6,7 +6,8 @@
 --   "noise"            `count` (as many as d has) images of normal noise
 --   FILE.npz, a folder dreams of ea.dream.synthesise (ea.dream.load); labels: what they were to be
 --   another NAME       a data set's training images, or a folder of images per class, without their
---                      labels; of d's channels, resized to d's height and width
+--                      labels; resized to d's height and width, in grey (0.299 R + 0.587 G +
+--                      0.114 B) where d is, in three equal channels where d has colours
 -- `share` and `count` (that many, of all classes alike) hold for all.
 
 local F = require "edgeai.ffi"
@@ -14,17 +15,26 @@ local data = require "edgeai.data"
 local grad = require "edgeai.grad"
 local ops = require "edgeai.ops"
 local raw = require "edgeai.data.raw"
+local tensor = require "edgeai.tensor"
 
---- u8 {n, h, w, c} resized, in pieces that fit into memory.
-local function resized(images, height, width)
-  local n = images:size(1)
-  local out = raw.new("u8", { n, height, width, images:size(4) })
+--- Images u8 {n, h, w, c} in d's shape, made in pieces that fit into memory.
+local function fitted(images, d)
+  local n, height, width, channels = images:size(1), unpack(d.shape)
+  local out = raw.new("u8", { n, height, width, channels })
+  local luma = tensor.tensor { 0.299, 0.587, 0.114 }
   for first = 1, n, 1000 do
     local count = math.min(1000, n - first + 1)
     grad.scope(grad.no_grad, function()
       local x = images:narrow(1, first, count):to("f32")
-      out:narrow(1, first, count):copy(ops.functions.clamp(ops.functions.resize(x,
-        { height = height, width = width }) + 0.5, 0, 255):to("u8"))
+      if channels == 1 and x:size(4) == 3 then
+        x = (x * luma):sum { axes = { 4 }, keep = true }
+      elseif channels == 3 and x:size(4) == 1 then
+        x = ops.functions.concat({ x, x, x }, { axis = 4 })
+      end
+      if x:size(2) ~= height or x:size(3) ~= width then
+        x = ops.functions.resize(x, { height = height, width = width })
+      end
+      out:narrow(1, first, count):copy(ops.functions.clamp(x + 0.5, 0, 255):to("u8"))
     end)
   end
   return out
@@ -38,12 +48,13 @@ end
 local function other(what, d)
   local set = data.load(what, { val = 0 })
   local images = set.train.images
-  if images:size(4) ~= d.shape[3] then
-    F.raise("transfer: the images of %s have %d channels, those of %s %d", what, images:size(4),
-      d.name, d.shape[3])
+  local own, wanted = images:size(4), d.shape[3]
+  if own ~= wanted and not (own == 3 and wanted == 1 or own == 1 and wanted == 3) then
+    F.raise("transfer: the images of %s have %d channels, those of %s %d", what, own, d.name,
+      wanted)
   end
-  if images:size(2) ~= d.shape[1] or images:size(3) ~= d.shape[2] then
-    images = resized(images, d.shape[1], d.shape[2])
+  if own ~= wanted or images:size(2) ~= d.shape[1] or images:size(3) ~= d.shape[2] then
+    images = fitted(images, d)
   end
   local split = data.given(d, images, nil, what)
   split.index, split.count = set.train.index, set.train.count

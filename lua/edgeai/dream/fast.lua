@@ -148,6 +148,18 @@ local function fill_grid(self, stream)
   F.drop(draws)
 end
 
+--- Starts the generator's first layer anew, near zero, so that later images are of another kind.
+local function forget(self)
+  local g, stream = self.generator, random.rng("dream/reset", { seed = self.opts.seed })
+  for _, t in ipairs { g.fc.weight, g.bn0.weight } do
+    local start = stream:normal(t.shape, 0, 0.02)
+    t:detach():copy(start)
+    F.drop(start)
+  end
+  for _, t in ipairs { g.fc.bias, g.bn0.bias } do t:detach():fill(0) end
+  self.meta:copy(self.inner.target.params)
+end
+
 local function restart(optimizer)
   for _, item in ipairs(optimizer:state()) do item.tensor:zero() end
   optimizer:set_counters { steps = 0 }
@@ -166,6 +178,7 @@ function Fast:batch_of(k, labels, targets)
   local o, g = self.opts, self.graph
   local flat = self.inner.target
   flat.params:copy(self.meta)
+  if k == o.reset + 1 and k > 1 then forget(self) end
   restart(self.inner)
   restart(self.inner_z)
   self.meta_grads:zero()
@@ -227,7 +240,7 @@ function Fast:set_counters(counters) self.outer:set_counters(counters) end
 function Fast:free() self.graph:free() end
 
 --- opts: shape, mean, std, batch, steps, lr, lr_z, bn, ce, target, tv, disagreement, warmup
--- (batches), momentum, shift, layer, features, student (or nil), z, width, seed, precision.
+-- (batches), reset (the batch after which the first layer starts anew), momentum, shift, layer, features, student (or nil), z, width, seed, precision.
 return function(teacher, o)
   local self = setmetatable({ teacher = teacher, opts = o }, Fast)
   self.generator = new_generator { shape = o.shape, z = o.z, k = o.width }

@@ -1,80 +1,97 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
--- edgeai.dream.learner - a student that learns from the dreams made so far while more are made, so
--- that the next ones can be what it does not know yet. It sees fixed copies of each image (itself
--- and augmented ones), for each of which the teacher answers once.
+-- edgeai.dream.learner - the student that learns from the dreams made so far while more are made,
+-- so that the next ones can be what it does not know yet; at the end it is the student.
+--
+-- After each part: new augmented views of images drawn from all parts so far, as many as fill
+-- `steps` batches `reuse` times over, are answered by the teacher and learned from `reuse` times in
+-- random order, by SGD with Nesterov momentum on T^2 KL(teacher || student). A teacher's answer is
+-- dearer than a small student's whole step, so each serves a few times; views are new in each part,
+-- so that a student that sees millions of images sees hardly one twice.
 
 local F = require "edgeai.ffi"
 local capture = require "edgeai.capture"
 local data = require "edgeai.data"
+local grad = require "edgeai.grad"
 local kd = require "edgeai.distill.kd"
 local ops = require "edgeai.ops"
 local optim = require "edgeai.optim"
+local random = require "edgeai.random"
 local raw = require "edgeai.data.raw"
-local recall = require "edgeai.distill.recall"
 local tensor = require "edgeai.tensor"
 
 local Learner = {}
 Learner.__index = Learner
 
---- opts: net, steps (of a batch of images), batch, lr (a function of the share of all images that
--- is there), temperature, weight_decay, views, augment, count (images in all), part (in one),
--- shape, seed, precision.
+--- opts: net, steps (of a batch, after each part), batch, reuse, lr (a function of the share of all
+-- images that is there), temperature, weight_decay, augment, count (images in all), shape, seed,
+-- precision.
 local function new(teacher, like, o)
-  local self = setmetatable({ teacher = teacher, like = like, opts = o, filled = 0, copies = 0 },
-    Learner)
-  local room = o.count * o.views
-  self.batch = math.min(o.batch, o.part * o.views) -- there from the first part on
-  self.images = raw.new("u8", { room, o.shape[1], o.shape[2], o.shape[3] })
-  self.logits = tensor.zeros { room, like.classes }
+  local self = setmetatable({ teacher = teacher, like = like, opts = o, filled = 0 }, Learner)
+  local h, w, c = unpack(o.shape)
+  self.images = raw.new("u8", { o.count, h, w, c })
+  self.fresh = math.ceil(o.steps / o.reuse) -- batches of views
+  self.views = raw.new(o.precision, { self.fresh * o.batch, h, w, c })
+  self.answers = tensor.zeros { self.fresh * o.batch, like.classes }
   self.optimizer = optim.sgd(o.net, { momentum = 0.9, nesterov = true,
     weight_decay = o.weight_decay })
   return self
 end
 
---- Takes in a part of the dreams, a split of images.
-function Learner:add(split)
-  local o = self.opts
-  local views = o.views > 1
-    and split:views { views = o.views, augment = o.augment, seed = o.seed + self.filled } or split
-  local answers = recall(self.teacher, views, { dtype = o.precision })
-  self.images:narrow(1, self.copies + 1, views.count):copy(views.images)
-  self.logits:narrow(1, self.copies + 1, views.count):copy(answers.logits)
-  self.filled, self.copies = self.filled + split.count, self.copies + views.count
+--- Takes in a part of the dreams {n, h, w, c} u8.
+function Learner:add(images)
+  local n = images:size(1)
+  self.images:narrow(1, self.filled + 1, n):copy(images)
+  self.filled = self.filled + n
 end
 
 local function record(self, loader)
   local o = self.opts
+  self.answer = grad.no_grad(capture, function(x) return self.teacher(x):to("f32") end,
+    { loader.x })
   o.net:train()
-  self.graph = capture(function(x, id)
-    local logits = o.net(x):to("f32")
-    return kd(logits, ops.functions.index_select(self.logits, id, { axis = 1 }),
+  self.graph = capture(function(id)
+    local function take(from) return ops.functions.index_select(from, id, { axis = 1 }) end
+    return kd(o.net(take(self.views)):to("f32"), take(self.answers),
       { temperature = o.temperature })
-  end, { loader.x, loader.id })
+  end, { { size = { o.batch }, dtype = "i32" } })
+end
+
+--- New views of what is there, answered by the teacher.
+local function look(self, k)
+  local o, done, epoch = self.opts, 0, 0
+  local pool = data.given(self.like, self.images:narrow(1, 1, self.filled), nil, "dreams")
+  local loader = pool:loader { batch = o.batch, shuffle = true, augment = o.augment,
+    seed = o.seed + k, dtype = o.precision }
+  if not self.graph then record(self, loader) end
+  while done < self.fresh do
+    epoch = epoch + 1
+    for x in loader:epoch(epoch) do
+      if done == self.fresh then break end
+      self.answer.inputs[1]:copy(x)
+      self.answer:forward()
+      self.views:narrow(1, done * o.batch + 1, o.batch):copy(x)
+      self.answers:narrow(1, done * o.batch + 1, o.batch):copy(self.answer.outputs[1])
+      done = done + 1
+    end
+  end
+  loader:close()
 end
 
 --- The steps that belong to part k. Returns the mean loss.
 function Learner:learn(k)
-  local o = self.opts
-  local pool = data.given(self.like, self.images:narrow(1, 1, self.copies), nil, "dreams")
-  local loader = pool:loader { batch = self.batch, shuffle = true,
-    drop_last = true, seed = o.seed + k, dtype = o.precision }
-  if not self.graph then record(self, loader) end
-  local total, step, epoch = 0, 0, 0
-  local lr = o.lr(self.filled / o.count)
-  while step < o.steps do
-    epoch = epoch + 1
-    for x, _, _, id in loader:epoch(epoch) do
-      if step == o.steps then break end
-      step = step + 1
-      self.graph.inputs[1]:copy(x)
-      self.graph.inputs[2]:copy(id)
-      self.graph:forward(k * 2 ^ 20 + step)
-      total = total + self.graph.outputs[1]:item()
-      self.graph:backward()
-      self.optimizer:step { lr = lr }
-    end
+  local o, total, order = self.opts, 0, nil
+  look(self, k)
+  local lr, stream = o.lr(self.filled / o.count),
+    random.rng("dream/learn", { seed = o.seed, index = k * 2 ^ 20 })
+  for step = 0, o.steps - 1 do
+    local at = step % self.fresh
+    if at == 0 then order = stream:permutation(self.fresh * o.batch) end
+    self.graph.inputs[1]:copy(order:narrow(1, at * o.batch + 1, o.batch))
+    self.graph:forward(k * 2 ^ 20 + step)
+    total = total + self.graph.outputs[1]:item()
+    self.graph:backward()
+    self.optimizer:step { lr = lr }
   end
-  loader:close()
   if not (math.abs(total) < math.huge) then
     F.raise("dream: the student's loss is not finite after part %d; a lower lr may help", k)
   end
@@ -96,7 +113,10 @@ end
 --- Sets the numbers of `state`.
 function Learner:set_counters(counters) self.optimizer:set_counters(counters) end
 
---- Frees the graph.
-function Learner:free() if self.graph then self.graph:free() end end
+--- Frees the graphs.
+function Learner:free()
+  if self.graph then self.graph:free() end
+  if self.answer then self.answer:free() end
+end
 
 return new

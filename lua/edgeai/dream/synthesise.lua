@@ -21,11 +21,13 @@
 --                   (pixels.lua): the paper's way, many steps for each image by itself
 --   priors          see above: { target = 1 }
 --   steps (5; 128), lr (5e-3; 0.05), shift (4 pixels; 2) of the engine "generator"; "pixels"
---   lr_z (0.015), momentum (0.9, of bn), z (256), width (64): "generator" alone
+--   lr_z (0.015), momentum (0.9, of bn), z (256), width (64), reset (0.64, of the parts: then the
+--                   generator's first layer starts anew; 1: never): "generator" alone
 --   scale           of the targets' noise (1)
---   student         { net, steps = 50 of each part, batch = 256, lr = 0.2 falling as a cosine,
---                   temperature = 20, weight_decay = 1e-4, views = 2, augment = { crop_pad = 4,
---                   flip = true }, warmup = 0.1 (of the count, before it learns and is asked) }
+--   student         { net, steps = 400 after each part, batch = 256, reuse = 4, lr = 0.2 falling as
+--                   a cosine, temperature = 20, weight_decay = 1e-4, augment = { crop_pad = 4,
+--                   flip = true }, warmup = 0.1 (of the count, before it learns and is asked) }:
+--                   learns along (learner.lua); at the end it is a student of the dreams
 --   names, seed (1), precision ("f32"), on_part (function of the part's number and record)
 --
 -- A call with the same options goes on where another was stopped, to the same bytes: at most one
@@ -62,11 +64,11 @@ local engines = {
 }
 local defaults = { count = 1024, folder = F.none, batch = 256, engine = "generator",
   priors = { target = 1 }, steps = F.none, lr = F.none, lr_z = 0.015, momentum = 0.9,
-  shift = F.none, z = 256, width = 64, scale = 1, student = F.none, names = F.none, seed = 1,
+  shift = F.none, z = 256, width = 64, reset = 0.64, scale = 1, student = F.none, names = F.none, seed = 1,
   precision = "f32", on_part = F.none }
 local prior_names = { target = 0, tv = 0, bn = 0, ce = 0, disagreement = 0 }
-local student_defaults = { net = F.none, steps = 50, batch = 256, lr = 0.2, temperature = 20,
-  weight_decay = 1e-4, views = 2, augment = { crop_pad = 4, flip = true }, warmup = 0.1 }
+local student_defaults = { net = F.none, steps = 400, batch = 256, reuse = 4, lr = 0.2,
+  temperature = 20, weight_decay = 1e-4, augment = { crop_pad = 4, flip = true }, warmup = 0.1 }
 
 -- ---- options -----------------------------------------------------------------------------------
 
@@ -109,7 +111,7 @@ local function key_of(teacher, meta, o)
   local list = { teacher:hash(), meta and meta.centroids:hash() or "none",
     meta and meta.components:hash() or "none" }
   for _, name in ipairs { "count", "batch", "engine", "steps", "lr", "lr_z", "momentum", "shift",
-    "z", "width", "scale", "seed", "precision" } do
+    "z", "width", "reset", "scale", "seed", "precision" } do
     list[#list + 1] = name .. "=" .. tostring(o[name])
   end
   list[#list + 1] = json.encode(o.priors, { sort = true })
@@ -152,7 +154,6 @@ local function answer(self, part)
       end
     end
   end)
-  return split
 end
 
 local function sheet(self, k, part)
@@ -173,9 +174,9 @@ local function all_state(self)
   return list, state
 end
 
-local function learn(self, k, split)
+local function learn(self, k, images)
   if not self.learner then return nil end
-  self.learner:add(split)
+  self.learner:add(images)
   return k > self.warmup and self.learner:learn(k) or nil
 end
 
@@ -184,10 +185,10 @@ local function make_part(self, k)
   local targets, labels = wanted(self, k)
   local images, terms = self.maker:batch_of(k, labels, o.priors.target ~= 0 and targets or nil)
   local part = { images = images, labels = labels, targets = targets }
-  local split = answer(self, part)
+  answer(self, part)
   files.save(o.folder, k, part, self.key)
   if k <= 4 then sheet(self, k, part) end
-  local record = { first = terms[1], last = terms[2], student = learn(self, k, split) }
+  local record = { first = terms[1], last = terms[2], student = learn(self, k, images) }
   self.losses[k], self.done = record, k
   self.quality:add(part)
   return record
@@ -208,7 +209,7 @@ local function restore(self)
     local part = files.load(self.opts.folder, k, self.key)
       or F.raise("%s is missing", files.part(self.opts.folder, k))
     self.quality:add(part)
-    if self.learner then self.learner:add(data.given(self.like, part.images, part.labels)) end
+    if self.learner then self.learner:add(part.images) end
   end
 end
 
@@ -248,16 +249,16 @@ local function new_session(teacher, meta, o)
   self.maker = engines[o.engine].new(teacher, { shape = shape, mean = teacher.mean,
     std = teacher.std, batch = o.batch, steps = o.steps, lr = o.lr, lr_z = o.lr_z, bn = p.bn,
     ce = p.ce, target = p.target, tv = p.tv, disagreement = p.disagreement, warmup = self.warmup,
-    momentum = o.momentum, shift = o.shift, layer = meta and meta.layer,
+    reset = math.floor(o.reset * self.parts), momentum = o.momentum, shift = o.shift, layer = meta and meta.layer,
     features = meta and meta.centroids:size(2), student = s and s.net, z = o.z, width = o.width,
     seed = o.seed, precision = o.precision })
   if s then
     local peak = s.lr
-    self.learner = new_learner(teacher, self.like, { net = s.net, steps = s.steps, batch = s.batch,
+    self.learner = new_learner(teacher, self.like, { net = s.net, steps = s.steps,
+      batch = math.min(s.batch, o.batch), reuse = s.reuse,
       lr = function(share) return peak * 0.5 * (1 + math.cos(math.pi * share)) end,
-      temperature = s.temperature, weight_decay = s.weight_decay, views = s.views,
-      augment = s.augment, count = self.parts * o.batch, part = o.batch, shape = shape,
-      seed = o.seed, precision = o.precision })
+      temperature = s.temperature, weight_decay = s.weight_decay, augment = s.augment,
+      count = self.parts * o.batch, shape = shape, seed = o.seed, precision = o.precision })
   end
   return self
 end

@@ -6,6 +6,7 @@
 --              max_pool avg_pool global_avg_pool global_max_pool
 -- Containers   sequential residual parallel
 -- Networks     wrn resnet vgg mobilenet_v2 lenet5 mlp nonn; ea.nn.register(name, build) adds one
+-- By name      ea.nn.build("wrn", options), ea.nn.by_name("wrn16-2", options)
 -- Files        ea.nn.load(path), ea.nn.from_state(path)
 -- Every layer's constructor and methods are described in its own file; what all have, in
 -- module.lua, state.lua and inspect.lua. Inputs of image networks are {n, h, w, c}.
@@ -75,6 +76,20 @@ function nn.build(name, options)
       text.suggest(tostring(name), builders), text.list(text.keys(builders), "and"))
   end
   return nn[name](options)
+end
+
+--- The network that a short name means: "wrn16-2" (depth 16, widen 2), "resnet20", "vgg11",
+-- "lenet5". options: its further ones, such as { classes = 10, channels = 3 }.
+function nn.by_name(name, options)
+  local arch, depth, widen = tostring(name):match("^(%a[%a_]*)%-?(%d+)%-?(%d*)$")
+  if builders[name] then arch, depth, widen = name, nil, nil end
+  if not builders[arch] or arch == "wrn" and widen == "" then
+    F.raise("nn.by_name: '%s' names no network; expected one such as \"wrn16-2\" (depth 16, widen "
+      .. "2), \"resnet20\", \"vgg11\" or \"lenet5\"", tostring(name))
+  end
+  local o = { depth = tonumber(depth), widen = tonumber(widen) }
+  for key, value in pairs(options or {}) do o[key] = value end
+  return nn[arch](o)
 end
 
 --- The network in a safetensors file, in evaluation mode: see file.lua.
