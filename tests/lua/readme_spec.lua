@@ -188,7 +188,7 @@ describe("README.md: tables", function()
   it("list all layers", function()
     local other = { Module = true, is_module = true, register = true, unregister = true,
       architectures = true,
-      build = true, load = true, from_state = true }
+      build = true, by_name = true, load = true, from_state = true }
     for _, name in ipairs(ea.nn.architectures()) do other[name] = true end
     local expected, got = {}, {}
     for name in pairs(ea.nn) do

@@ -2,8 +2,7 @@
 -- ea.dream.conclude(run, results) - the end of a run of experiments/dream.lua: teacher and students
 -- once on the test set, the table of students by what they learned from, summary.json, pictures.
 -- results: teacher, data, metadata (or nil), split (its share of the images), report (of
--- synthesise), adversary (the student that learned along, or nil), sets and students (names, in
--- order), nets ([student][set]), precision, seed, scale, seconds ([student][set] of learning).
+-- synthesise), taught (of compare), precision, seed.
 
 local evaluate = require "edgeai.train.evaluate"
 local pictures = require "edgeai.dream.pictures"
@@ -16,20 +15,20 @@ return function(run, r)
   local function accuracy(net)
     return (evaluate.accuracy(net, r.data.test, { dtype = r.precision }))
   end
-  local teacher = accuracy(r.teacher)
+  local teacher, t = accuracy(r.teacher), r.taught
   local found, summary, rows = {}, {}, {}
-  for _, name in ipairs(r.students) do
+  for _, name in ipairs(t.students) do
     found[name] = {}
-    for _, set in ipairs(r.sets) do found[name][set] = accuracy(r.nets[name][set]) end
-    local any = r.nets[name][r.sets[1]]
+    for _, set in ipairs(t.sets) do found[name][set] = accuracy(t.nets[name][set]) end
+    local any = t.nets[name][t.sets[1]]
     summary[name] = { accuracy = found[name], params = any:parameter_count(),
-      mflop = any:mflop { 1, unpack(r.data.shape) }, seconds = r.seconds[name] }
+      mflop = any:mflop { 1, unpack(r.data.shape) }, seconds = t.seconds[name] }
   end
   local header, align = { "learned from" }, { "left" }
-  for i, name in ipairs(r.students) do header[i + 1], align[i + 1] = name .. " [%]", "right" end
-  for i, set in ipairs(r.sets) do
+  for i, name in ipairs(t.students) do header[i + 1], align[i + 1] = name .. " [%]", "right" end
+  for i, set in ipairs(t.sets) do
     rows[i] = { words[set] }
-    for j, name in ipairs(r.students) do rows[i][j + 1] = ("%.2f"):format(found[name][set]) end
+    for j, name in ipairs(t.students) do rows[i][j + 1] = ("%.2f"):format(found[name][set]) end
   end
   local q = r.report
   print(tables(header, rows, { align = align,
@@ -40,8 +39,9 @@ return function(run, r)
     print(("activations off their targets by %.2f of these before, %.2f after; diversity %.2f")
       :format(q.target_error.before, q.target_error.after, q.diversity))
   end
-  local along = r.adversary and accuracy(r.adversary:eval()) or nil
-  if along then print(("the student that learned along with them: %.2f %%"):format(along)) end
+  if q.learning_seconds then
+    print(("of dreams, %s learned along with them"):format(t.students[1]))
+  end
   local used = r.metadata and r.metadata:facts()
   print(used and q.priors.target ~= 0 and ("metadata: %d clusters from %s images, %.1f kB"):format(
     used.clusters, tables.number(used.images), used.bytes / 1000)
@@ -52,11 +52,11 @@ return function(run, r)
     dreams = { count = q.count, engine = q.engine, priors = q.priors, seconds = q.seconds,
       target_error = q.target_error and q.target_error.after or nil,
       target_error_before = q.target_error and q.target_error.before or nil,
-      adversary_accuracy = along, diversity = q.diversity, agreement = 100 * q.agreement,
+      learning_seconds = q.learning_seconds, diversity = q.diversity, agreement = 100 * q.agreement,
       confidence = q.confidence },
     pictures = pictures(run, { teacher = r.teacher, split = r.split, metadata = r.metadata,
-      report = q, data = r.data, sets = r.sets, accuracy = found, students = r.students,
-      scale = r.scale, seed = r.seed, precision = r.precision }),
+      report = q, data = r.data, sets = t.sets, accuracy = found, students = t.students,
+      scale = q.scale, seed = r.seed, precision = r.precision }),
   }
   run:note("everything is in %s", run.dir)
   return found

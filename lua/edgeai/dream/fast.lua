@@ -240,7 +240,8 @@ function Fast:set_counters(counters) self.outer:set_counters(counters) end
 function Fast:free() self.graph:free() end
 
 --- opts: shape, mean, std, batch, steps, lr, lr_z, bn, ce, target, tv, disagreement, warmup
--- (batches), reset (the batch after which the first layer starts anew), momentum, shift, layer, features, student (or nil), z, width, seed, precision.
+-- (batches), reset (the batch after which the first layer starts anew), momentum, shift, layer,
+-- features, student (or nil), z, width, seed, precision.
 return function(teacher, o)
   local self = setmetatable({ teacher = teacher, opts = o }, Fast)
   self.generator = new_generator { shape = o.shape, z = o.z, k = o.width }

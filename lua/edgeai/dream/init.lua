@@ -9,10 +9,13 @@ return {
   metadata = metadata.metadata,
   read_metadata = metadata.read_metadata,
   activations = metadata.activations,
+  teacher = require "edgeai.dream.teacher",
+  student = require "edgeai.dream.student",
   targets = require "edgeai.dream.targets",
   synthesise = require "edgeai.dream.synthesise",
   load = files.load_all,
   compare = require "edgeai.dream.compare",
   pictures = require "edgeai.dream.pictures",
+  redraw = require "edgeai.dream.redraw",
   conclude = require "edgeai.dream.conclude",
 }

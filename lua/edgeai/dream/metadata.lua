@@ -10,7 +10,7 @@
 --   local meta = ea.dream.read_metadata("metadata.npz"):check(teacher)
 --
 -- opts: share (0.1 of every class; 1: all), layer ("pool"), clusters (10 for each class),
--- components (10 for each cluster), starts (8, of k-means), seed, batch, dtype.
+-- components (10 for each cluster), starts (8, of k-means), seed, batch, precision ("f32").
 --
 -- The file, one npz: m clusters of f features, k components, c channels; classes are from 0:
 --   centroids    {m, f} f32      mean activation of the cluster
@@ -125,7 +125,7 @@ end
 --- See the top of this file.
 function module.metadata(net, split, opts)
   local o = F.options(opts, { share = 0.1, layer = "pool", clusters = 10, components = 10,
-    starts = 8, seed = 1, batch = 256, dtype = "f32" }, "dream.metadata")
+    starts = 8, seed = 1, batch = 256, precision = "f32" }, "dream.metadata")
   module.need_teacher(net, "dream.metadata")
   for _, name in ipairs { "clusters", "components" } do
     if type(o[name]) ~= "number" or o[name] % 1 ~= 0 or o[name] < 1 then
@@ -139,7 +139,7 @@ function module.metadata(net, split, opts)
   end
   if o.share ~= 1 then split = split:part(o.share, { seed = o.seed }) end
   local all, labels = module.activations(net, split, { layer = o.layer, batch = o.batch,
-    dtype = o.dtype })
+    dtype = o.precision })
   local clusters = {}
   for class, list in ipairs(rows_by_class(labels, split.classes)) do
     if #list < o.clusters then

@@ -5,6 +5,7 @@
 --   tsne.png       t-SNE of real activations and of targets together
 --   dreams.png     dreams, one row for each class
 --   accuracy.png   test accuracy by images learned from, a bar for each student
+--   figure2.png    those four in one
 --   synthesis.png  the terms of the loss, part by part
 -- results: teacher, split (the share that the metadata came from), metadata, report (of
 -- ea.dream.synthesise), data, sets and accuracy ([student][set]), students; class (1), points (600
@@ -21,6 +22,7 @@ local pca = require "edgeai.pca"
 local plot = require "edgeai.plot"
 local raw = require "edgeai.data.raw"
 local targets_of = require "edgeai.dream.targets"
+local tensor = require "edgeai.tensor"
 local tsne = require "edgeai.tsne"
 
 --- Points {n, 2} as lists x and y, those at `list`.
@@ -117,7 +119,25 @@ local function bars(path, r)
     y = "accuracy [%]", numbers = "%.1f", y_range = { 0, 100 }, series = series })
 end
 
+--- Pictures in cells of equal size, two in a row, on white.
+local function compose(path, paths)
+  local list, h, w = {}, 0, 0
+  for i, one in ipairs(paths) do
+    list[i] = image.load(one, 3)
+    h, w = math.max(h, list[i]:size(1)), math.max(w, list[i]:size(2))
+  end
+  local all = tensor.full({ math.ceil(#list / 2) * h, 2 * w, 3 }, 255, "u8")
+  for i, picture in ipairs(list) do
+    local height, width = picture:size(1), picture:size(2)
+    local top = math.floor((i - 1) / 2) * h + math.floor((h - height) / 2)
+    local left = (i - 1) % 2 * w + math.floor((w - width) / 2)
+    all:narrow(1, top + 1, height):narrow(2, left + 1, width):copy(picture)
+  end
+  image.save(path, all)
+end
+
 local function terms(path, r)
+  if not r.report.losses then return nil, "the losses were not kept" end
   local series, names = {}, {}
   for _, record in ipairs(r.report.losses) do
     for name in pairs(record.last) do names[name] = true end
@@ -135,7 +155,7 @@ return function(run, results)
   local r = F.options(results, { teacher = F.none, split = F.none, metadata = F.none,
     report = F.none, data = F.none, sets = F.none, accuracy = F.none, students = F.none, class = 1,
     points = 600, perplexity = 30, scale = 1, seed = 1, precision = "f32" }, "dream.pictures")
-  local written = {}
+  local written, panels = {}, {}
   local function draw(file, fn, ...)
     local ok, why = fn(run:path(file), r, ...)
     if ok then written[#written + 1] = file else run:note("no %s: %s", file, why) end
@@ -148,6 +168,11 @@ return function(run, results)
   end
   draw("dreams.png", samples)
   draw("accuracy.png", bars)
+  for i, file in ipairs(written) do panels[i] = run:path(file) end
+  if #panels > 1 then
+    compose(run:path("figure2.png"), panels)
+    written[#written + 1] = "figure2.png"
+  end
   draw("synthesis.png", terms)
   return written
 end

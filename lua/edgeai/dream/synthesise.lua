@@ -20,8 +20,8 @@
 --   engine          "generator" (fast.lua): a few steps of a network that makes a batch; "pixels"
 --                   (pixels.lua): the paper's way, many steps for each image by itself
 --   priors          see above: { target = 1 }
---   steps (5; 128), lr (5e-3; 0.05), shift (4 pixels; 2) of the engine "generator"; "pixels"
---   lr_z (0.015), momentum (0.9, of bn), z (256), width (64), reset (0.64, of the parts: then the
+--   steps (5; 128), lr (3e-3; 0.05), shift (4 pixels; 2) of the engine "generator"; "pixels"
+--   lr_z (0.01), momentum (0.9, of bn), z (256), width (64), reset (0.64, of the parts: then the
 --                   generator's first layer starts anew; 1: never): "generator" alone
 --   scale           of the targets' noise (1)
 --   student         { net, steps = 400 after each part, batch = 256, reuse = 4, lr = 0.2 falling as
@@ -34,7 +34,9 @@
 -- part is lost. Of the engine "generator", parts depend on each other (the generator learns, the
 -- student too), so the size of the batch is part of the method.
 --
--- Returns { count, parts, engine, priors, folder, seconds, target_error (before: of the first step,
+-- Returns { count, parts, engine, priors, folder, seconds (of making them), student and
+-- learning_seconds (the network that learned along, and its time; nil without one), scale,
+-- target_error (before: of the first step,
 -- after: sqrt of |a - t|^2 / |t|^2 over all images as written), confidence (mean largest
 -- probability), agreement (share of images that the teacher takes for what they were to be),
 -- diversity (mean distance of an image's activation from its class's mean, to that of the targets;
@@ -58,14 +60,14 @@ local tensor = require "edgeai.tensor"
 local C = F.C
 
 local engines = {
-  generator = { new = require "edgeai.dream.fast", defaults = { steps = 5, lr = 5e-3, shift = 4 } },
+  generator = { new = require "edgeai.dream.fast", defaults = { steps = 5, lr = 3e-3, shift = 4 } },
   pixels = { new = require "edgeai.dream.pixels",
     defaults = { steps = 128, lr = 0.05, shift = 2 } },
 }
 local defaults = { count = 1024, folder = F.none, batch = 256, engine = "generator",
-  priors = { target = 1 }, steps = F.none, lr = F.none, lr_z = 0.015, momentum = 0.9,
-  shift = F.none, z = 256, width = 64, reset = 0.64, scale = 1, student = F.none, names = F.none, seed = 1,
-  precision = "f32", on_part = F.none }
+  priors = { target = 1 }, steps = F.none, lr = F.none, lr_z = 0.01, momentum = 0.9,
+  shift = F.none, z = 256, width = 64, reset = 0.64, scale = 1, student = F.none,
+  names = F.none, seed = 1, precision = "f32", on_part = F.none }
 local prior_names = { target = 0, tv = 0, bn = 0, ce = 0, disagreement = 0 }
 local student_defaults = { net = F.none, steps = 400, batch = 256, reuse = 4, lr = 0.2,
   temperature = 20, weight_decay = 1e-4, augment = { crop_pad = 4, flip = true }, warmup = 0.1 }
@@ -165,7 +167,7 @@ end
 local function all_state(self)
   local list, counters = self.maker:state()
   local state = { maker = counters, key = self.key, done = self.done, seconds = self.seconds,
-    losses = self.losses }
+    learning = self.learning, losses = self.losses }
   if self.learner then
     local more
     more, state.learner = self.learner:state()
@@ -176,8 +178,11 @@ end
 
 local function learn(self, k, images)
   if not self.learner then return nil end
+  local since = C.ea_clock()
   self.learner:add(images)
-  return k > self.warmup and self.learner:learn(k) or nil
+  local loss = k > self.warmup and self.learner:learn(k) or nil
+  self.learning = self.learning + C.ea_clock() - since
+  return loss
 end
 
 local function make_part(self, k)
@@ -202,7 +207,8 @@ local function restore(self)
     F.raise("%s holds dreams of other options, metadata or weights; take another folder",
       self.opts.folder)
   end
-  self.done, self.seconds, self.losses = state.done, state.seconds, state.losses
+  self.done, self.losses = state.done, state.losses
+  self.seconds, self.learning = state.seconds, state.learning
   self.maker:set_counters(state.maker)
   if self.learner then self.learner:set_counters(state.learner) end
   for k = 1, self.done do
@@ -236,7 +242,7 @@ end
 local function new_session(teacher, meta, o)
   local shape = { unpack(teacher.input_shape, 2) }
   local self = { teacher = teacher:eval(), meta = meta, opts = o, done = 0, seconds = 0,
-    losses = {}, key = key_of(teacher, meta, o), parts = math.ceil(o.count / o.batch),
+    learning = 0, losses = {}, key = key_of(teacher, meta, o), parts = math.ceil(o.count / o.batch),
     state_path = o.folder .. "/state.safetensors" }
   self.classes = symbolic(teacher, { 1, unpack(shape) }, function(apply)
     return apply().shape[2]
@@ -249,9 +255,9 @@ local function new_session(teacher, meta, o)
   self.maker = engines[o.engine].new(teacher, { shape = shape, mean = teacher.mean,
     std = teacher.std, batch = o.batch, steps = o.steps, lr = o.lr, lr_z = o.lr_z, bn = p.bn,
     ce = p.ce, target = p.target, tv = p.tv, disagreement = p.disagreement, warmup = self.warmup,
-    reset = math.floor(o.reset * self.parts), momentum = o.momentum, shift = o.shift, layer = meta and meta.layer,
-    features = meta and meta.centroids:size(2), student = s and s.net, z = o.z, width = o.width,
-    seed = o.seed, precision = o.precision })
+    reset = math.floor(o.reset * self.parts), momentum = o.momentum, shift = o.shift,
+    layer = meta and meta.layer, features = meta and meta.centroids:size(2),
+    student = s and s.net, z = o.z, width = o.width, seed = o.seed, precision = o.precision })
   if s then
     local peak = s.lr
     self.learner = new_learner(teacher, self.like, { net = s.net, steps = s.steps,
@@ -278,8 +284,12 @@ return function(teacher, meta, opts)
   if not ok then error(message, 0) end
   local report = self.quality:report()
   report.count, report.parts, report.engine = self.parts * o.batch, self.parts, o.engine
-  report.priors, report.folder, report.seconds = o.priors, o.folder, self.seconds
-  report.losses = self.losses
+  report.priors, report.folder, report.losses = o.priors, o.folder, self.losses
+  report.seconds = self.seconds - self.learning
+  report.scale = o.scale
+  if self.learner then
+    report.student, report.learning_seconds = o.student.net:eval(), self.learning
+  end
   if report.target_error then
     report.target_error.before = math.sqrt(self.losses[1].first.target or 0 / 0)
   end
