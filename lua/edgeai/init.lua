@@ -69,7 +69,7 @@ end
 local files = { graph = "community" }
 local modules = { "nn", "vis", "data", "train", "nonn", "distill", "optim", "schedule", "io",
   "image", "json", "graph", "capture", "config", "run", "plot", "draw", "progress", "table", "zoo",
-  "bench", "doctor", "kmeans", "pca", "tsne", "dream", "plugin", "show" }
+  "bench", "doctor", "kmeans", "pca", "tsne", "dream", "dfkd", "plugin", "show" }
 local is_module = {}
 for _, name in ipairs(modules) do is_module[name] = true end
 

@@ -13,6 +13,7 @@
 
 local F = require "edgeai.ffi"
 local capture = require "edgeai.capture"
+local frozen = require "edgeai.dream.frozen"
 local grad = require "edgeai.grad"
 local new_generator = require "edgeai.dream.generator"
 local new_statistics = require "edgeai.dream.statistics"
@@ -44,23 +45,6 @@ local function disagreement(teacher, student)
   local kl = (teacher:softmax() * (teacher:log_softmax() - student:log_softmax()))
     :sum { axes = { 2 } }
   return (kl * agree):mean() * -1
-end
-
---- Runs net(x) with running statistics and without gradients of its own.
-local function frozen(net, run)
-  local was, thawed = {}, {}
-  net:walk(function(_, m)
-    was[m] = m.training
-    m.training = false
-  end)
-  for _, p in ipairs(net:parameters()) do
-    if p.tensor.requires_grad then thawed[#thawed + 1] = p.tensor:require_grad(false) end
-  end
-  local results = { pcall(run) }
-  for m, training in pairs(was) do m.training = training end
-  for _, t in ipairs(thawed) do t:require_grad() end
-  if not results[1] then error(results[2], 0) end
-  return unpack(results, 2)
 end
 
 local function look(self, x, inputs)
