@@ -204,7 +204,7 @@ describe("README.md: tables", function()
     local there = { optim = sorted_keys(ea.optim), schedule = sorted_keys(ea.schedule),
       distill = sorted_keys(ea.distill), graph = sorted_keys(ea.graph),
       plot = sorted_keys(ea.plot), draw = sorted_keys(ea.draw), image = sorted_keys(ea.image),
-      data = sorted(ea.data.names()), dream = sorted_keys(ea.dream),
+      data = sorted(ea.data.names()), dream = sorted_keys(ea.dream), dfkd = sorted_keys(ea.dfkd),
       vis = sorted_keys(ea.vis and require("edgeai.vis.registry").specs) }
     local seen = 0
     for _, row in ipairs(rows("| what | there are |")) do
@@ -212,7 +212,7 @@ describe("README.md: tables", function()
       assert.same(there[module], sorted(quoted(row[2])), module)
       seen = seen + 1
     end
-    assert.equal(10, seen)
+    assert.equal(11, seen)
   end)
 
   it("list the kinds of files", function()

@@ -107,6 +107,39 @@ describe("ea.dream.synthesise", function()
       "holds dreams of other options, metadata or weights; take another folder")
   end)
 
+  it("loses nothing but the part under way when it is killed", function()
+    program.write(folder .. "/killed.lua", [[
+      local ea, ffi = require "edgeai", require "ffi"
+      ffi.cdef "int kill(int, int); int getpid(void);"
+      local cfg = ea.config { to = "dreams", kill_after = 0 }
+      local net = ea.nn.by_name("wrn10-1", { channels = 1, classes = 4 })
+      net.mean, net.std, net.input_shape = { 0.5 }, { 0.25 }, { 1, 8, 8, 1 }
+      local student = ea.nn.by_name("wrn10-1", { channels = 1, classes = 4 })
+      ea.dream.synthesise(net, nil, { folder = cfg.to, count = 16, batch = 4, z = 8, width = 4,
+        steps = 2, priors = { target = 0, bn = 1, ce = 1, disagreement = 1 },
+        student = { net = student, steps = 2, batch = 4, reuse = 1 },
+        on_part = function(k)
+          if k == cfg.kill_after then ffi.C.kill(ffi.C.getpid(), 9) end
+          print(k)
+        end })
+      print(student:hash())]])
+    local function run(more) return program.run(folder, "run killed.lua --quiet " .. more) end
+    local code, whole = run ""
+    assert.equal(0, code)
+    local killed, out = run "--set to=killed --set kill_after=2"
+    assert.is_true(killed ~= 0)
+    assert.equal(1, F.C.ea_file_exists(folder .. "/killed/dreams-00002.npz"))
+    assert.equal(0, F.C.ea_file_exists(folder .. "/killed/dreams-00003.npz"))
+    code, out = run "--set to=killed"
+    assert.equal(0, code)
+    assert.equal(whole:match("^1\n2\n(.*)$"), out) -- it went on with the third
+    for k = 1, 4 do
+      local name = ("/dreams-%05d.npz"):format(k)
+      assert.equal(program.read(folder .. "/dreams" .. name),
+        program.read(folder .. "/killed" .. name))
+    end
+  end)
+
   it("comes nearer to its targets than its first step, and reports what is on the disk", function()
     local r = synthesise(folder .. "/one", { priors = { target = 1 }, steps = 20 })
     assert.same({ 96, 3, "generator" }, { r.count, r.parts, r.engine })
@@ -138,10 +171,18 @@ describe("ea.dream.synthesise", function()
     local pixels = require "edgeai.dream.pixels"
     local maker = pixels(net, { shape = { 12, 12, 1 }, mean = net.mean, std = net.std, steps = 30,
       lr = 0.05, shift = 1, layer = "pool", seed = 1, precision = "f32", target = 1, tv = 0, ce = 0,
-      bn = 0, memory = 1 })
+      bn = 0, memory = 1, batch = 32,
+      square = meta.centroids:square():sum():item() / meta.centroids:size(1) })
     local images = maker:batch_of(1, labels, targets)
     local part = ea.io.load(folder .. "/pixels/dreams-00001.npz")
     assert.equal(part.images:hash(), images:hash())
+    local threads = ea.threads()
+    ea.threads(2)
+    synthesise(folder .. "/small", { engine = "pixels", steps = 30, count = 64, batch = 16,
+      priors = { target = 1 } })
+    ea.threads(threads)
+    assert.equal(ea.dream.load(folder .. "/pixels", split).images:hash(),
+      ea.dream.load(folder .. "/small", split).images:hash())
     local all = synthesise(folder .. "/priors", { engine = "pixels", steps = 3, count = 32,
       priors = { target = 1, tv = 1, ce = 1, bn = 1 } })
     for _, name in ipairs { "target", "tv", "ce", "bn" } do

@@ -3,9 +3,10 @@
 -- optimised by itself through ea.vis.render (Fourier parameters, small random shifts, Adam), so
 -- that this becomes large:
 --   - target |a - t|^2 / |t|^2 - tv * variation / (h w c) + ce * log p(label) - bn * statistics
--- a: the teacher's pooled activation, t: its target, |t|^2 the mean over the part; variation: the
--- sum of the steps between neighbours; statistics: as in statistics.lua, over the part. Without bn
--- an image depends on the seed and its number alone, not on how many are made at a time.
+-- a: the teacher's pooled activation, t: its target, |t|^2 the mean square of the metadata's
+-- centroids; variation: the sum of the steps between neighbours; statistics: as in statistics.lua,
+-- over the part. Without bn an image depends on the seed and its number alone, not on the size of
+-- the parts nor on how many are made at a time.
 
 local F = require "edgeai.ffi"
 local grad = require "edgeai.grad"
@@ -25,28 +26,28 @@ local function goal_of(self, labels, targets)
     local term = make() * weight
     goal = goal and goal + term or term
   end
-  local square = targets and targets:square():sum():item() / targets:size(1)
-  add(o.target / (square or 1), function() return objectives.target(o.layer, targets:tolist()) end)
+  add(o.target / o.square, function() return objectives.target(o.layer, targets:tolist()) end)
   add(-o.tv / self.size, function() return objectives.total_variation() end)
   add(o.ce, function() return objectives.class_cross_entropy("output", labels:tolist()) end)
   add(o.bn, function() return objectives.bn_prior() end)
-  return goal, square
+  return goal
 end
 
 --- Images of the part of number k: see Fast:batch_of.
 function Pixels:batch_of(k, labels, targets)
   local o = self.opts
   local vis = require "edgeai.vis"
-  local goal, square = goal_of(self, labels, targets)
+  local goal = goal_of(self, labels, targets)
   local result = vis.render(self.teacher, goal, { images = labels:size(1), steps = o.steps,
     size = { o.shape[1], o.shape[2] }, channels = o.shape[3], mean = o.mean, std = o.std,
-    seed = o.seed * 2 ^ 20 + k, precision = o.precision, quiet = true, memory = o.memory,
+    seed = o.seed, first = (k - 1) * o.batch + 1, precision = o.precision, memory = o.memory,
+    quiet = true,
     optimizer = vis.optimizer.adam { lr = o.lr },
     transforms = { vis.transform.jitter(o.shift), vis.transform.flip() } })
   if result.interrupted then
     F.raise("interrupted in part %d of the dreams; the same call goes on", k)
   end
-  local terms, scale = { {}, {} }, { target = 1 / (square or 1), tv = -1 / self.size }
+  local terms, scale = { {}, {} }, { target = 1 / o.square, tv = -1 / self.size }
   for name, values in pairs(result.history) do
     local prior = prior_of[name:match("^[%w_]+")]
     if prior then
@@ -67,8 +68,9 @@ function Pixels:set_counters() end -- luacheck: no self
 --- Nothing is held between parts.
 function Pixels:free() end -- luacheck: no self
 
---- opts: as of fast.lua; of these shape, mean, std, steps, lr, shift, layer, seed, precision,
--- target, tv, ce, bn; and memory (bytes, of as many images at a time; ea.vis.render's).
+--- opts: as of fast.lua; of these shape, mean, std, batch, steps, lr, shift, layer, seed,
+-- precision, target, square, tv, ce, bn; and memory (bytes, of as many images at a time;
+-- ea.vis.render's).
 return function(teacher, o)
   if o.bn == 0 and o.ce == 0 and o.target == 0 and o.tv == 0 then
     F.raise("dream: all priors are 0; give target, tv, ce or bn")

@@ -31,8 +31,9 @@
 --   names, seed (1), precision ("f32"), on_part (function of the part's number and record)
 --
 -- A call with the same options goes on where another was stopped, to the same bytes: at most one
--- part is lost. Of the engine "generator", parts depend on each other (the generator learns, the
--- student too), so the size of the batch is part of the method.
+-- part is lost. Of the engine "pixels" (without bn) an image is the same in parts of any size; of
+-- the engine "generator", parts depend on each other (the generator learns, the student too), so
+-- the size of the batch is part of the method.
 --
 -- Returns { count, parts, engine, priors, folder, seconds (of making them), student and
 -- learning_seconds (the network that learned along, and its time; nil without one), scale,
@@ -102,8 +103,8 @@ local function check_options(teacher, meta, o)
     F.raise("dream.synthesise: the prior target needs metadata; give them, or priors = "
       .. "{ target = 0, ... }")
   end
-  if (o.priors.disagreement ~= 0) ~= (o.student and true or false) then
-    F.raise("dream.synthesise: disagreement needs a student, and a student a weight of it")
+  if o.priors.disagreement ~= 0 and not o.student then
+    F.raise("dream.synthesise: disagreement needs a student, to disagree with")
   end
   if meta then meta:check(teacher) end
 end
@@ -257,7 +258,9 @@ local function new_session(teacher, meta, o)
     ce = p.ce, target = p.target, tv = p.tv, disagreement = p.disagreement, warmup = self.warmup,
     reset = math.floor(o.reset * self.parts), momentum = o.momentum, shift = o.shift,
     layer = meta and meta.layer, features = meta and meta.centroids:size(2),
-    student = s and s.net, z = o.z, width = o.width, seed = o.seed, precision = o.precision })
+    square = meta and meta.centroids:square():sum():item() / meta.centroids:size(1) or 1,
+    student = s and p.disagreement ~= 0 and s.net or nil, z = o.z, width = o.width,
+    seed = o.seed, precision = o.precision })
   if s then
     local peak = s.lr
     self.learner = new_learner(teacher, self.like, { net = s.net, steps = s.steps,

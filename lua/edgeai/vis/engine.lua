@@ -59,7 +59,7 @@ end
 
 local function new_context(self, fields)
   local o = self.opts
-  local T = { n = self.n, total = o.total, ids = self.ids, steps = o.steps, seed = o.seed,
+  local T = { n = self.n, total = o.total, ids = self.ids, steps = o.steps, seed = o.seed, first = o.first,
     labels = self.net and self.net.meta and self.net.meta.names, net = self.net, lucid = o.lucid,
     of = function(picture, layer) return self.references[layer .. "/" .. tostring(picture.p)] end }
   for key, value in pairs(fields or {}) do T[key] = value end
@@ -141,7 +141,7 @@ end
 
 -- ---- making one --------------------------------------------------------------------------------
 
---- An engine for n images. opts: mean, std, steps, total, seed, lucid, transforms (list), input
+--- An engine for n images. opts: mean, std, steps, total, seed, first, lucid, transforms (list), input
 -- {h, w}, redirect (steps), smooth_pool, optimizer (a function of a list of tensors).
 function engine.new(net, objective, param, n, opts)
   local self = setmetatable({ net = net, objective = objective, terms = objective:terms(),
@@ -167,7 +167,7 @@ function engine:load(ids)
     for k = 1, leaf.shared or self.n do
       local id = leaf.shared and k or ids[k]
       local stream = random.rng("vis/start/" .. leaf.name,
-        { seed = self.opts.seed, index = (id - 1) * 2 ^ 20 })
+        { seed = self.opts.seed, index = (id + self.opts.first - 2) * 2 ^ 20 })
       local row = leaf.init(stream, id, "f32")
       leaf.tensor:detach():narrow(1, k, 1):copy(row:reshape { 1, unpack(row.shape) })
       row:drop()

@@ -15,7 +15,8 @@
 --   input         {h, w} that the network sees: its own, or the images' size
 --   mean, std     of the network's input: those of the file it came from (net.mean, net.std)
 --   precision     "f32" or "bf16" inside the network: what it is set to
---   seed          1; image k depends on (seed, k) and its options alone
+--   seed          1; image k depends on (seed, first + k - 1) and its options alone
+--   first         1: number of the first image, for its random numbers, of many made bit by bit
 --   redirect      16: in so many steps ReLUs let gradients into dead units
 --   smooth_pool   false; true or "l2": gradients of max pools are spread over their windows, evenly
 --                 or more to what is large (overrides.lua)
@@ -115,7 +116,7 @@ local function identity(self)
   for _, t in ipairs(o.transforms) do
     for _, key in ipairs(text.keys(t)) do parts[#parts + 1] = key .. "=" .. tostring(t[key]) end
   end
-  for _, key in ipairs { "total", "steps", "seed", "redirect", "smooth_pool", "precision" } do
+  for _, key in ipairs { "total", "steps", "seed", "first", "redirect", "smooth_pool", "precision" } do
     parts[#parts + 1] = key .. "=" .. tostring(o[key])
   end
   local weights = 0
