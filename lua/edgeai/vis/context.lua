@@ -65,7 +65,8 @@ function methods:draws(name, method, size, a, b)
   local full = { self.n, unpack(size or {}) }
   return self:slot(full, function(t, T, step)
     for k = 1, T.n do
-      local stream = random.rng(name, { seed = T.seed, index = index_of(T.ids[k] + T.first - 1, step) })
+      local stream = random.rng(name,
+        { seed = T.seed, index = index_of(T.ids[k] + T.first - 1, step) })
       local row = stream[method](stream, #full > 1 and size or { 1 }, a, b, T.dtype)
       t:narrow(1, k, 1):copy(row:reshape { 1, unpack(size or {}) })
       row:drop()
@@ -183,7 +184,8 @@ end
 -- ---- making one --------------------------------------------------------------------------------
 
 local fields = { n = F.none, total = F.none, ids = F.none, get = F.none, input = F.none,
-  dtype = "f32", steps = 1, seed = 1, first = 1, labels = F.none, net = F.none, lucid = false, of = F.none }
+  dtype = "f32", steps = 1, seed = 1, first = 1, labels = F.none, net = F.none, lucid = false,
+  of = F.none }
 
 --- A T over n images. get(name) gives a layer's activations, input is the images.
 function context.new(given)

@@ -59,7 +59,8 @@ end
 
 local function new_context(self, fields)
   local o = self.opts
-  local T = { n = self.n, total = o.total, ids = self.ids, steps = o.steps, seed = o.seed, first = o.first,
+  local T = { n = self.n, total = o.total, ids = self.ids, steps = o.steps, seed = o.seed,
+    first = o.first,
     labels = self.net and self.net.meta and self.net.meta.names, net = self.net, lucid = o.lucid,
     of = function(picture, layer) return self.references[layer .. "/" .. tostring(picture.p)] end }
   for key, value in pairs(fields or {}) do T[key] = value end
@@ -141,8 +142,8 @@ end
 
 -- ---- making one --------------------------------------------------------------------------------
 
---- An engine for n images. opts: mean, std, steps, total, seed, first, lucid, transforms (list), input
--- {h, w}, redirect (steps), smooth_pool, optimizer (a function of a list of tensors).
+--- An engine for n images. opts: mean, std, steps, total, seed, first, lucid, transforms (list),
+-- input {h, w}, redirect (steps), smooth_pool, optimizer (a function of a list of tensors).
 function engine.new(net, objective, param, n, opts)
   local self = setmetatable({ net = net, objective = objective, terms = objective:terms(),
     param = param, n = n, opts = opts, graphs = {}, references = {}, leaves = {}, ids = {} },

@@ -13,7 +13,8 @@ local transform = require "edgeai.vis.transform"
 local defaults = { images = F.none, steps = F.none, thresholds = F.none, param = F.none,
   transforms = F.none, optimizer = F.none, size = F.none, channels = F.none, input = F.none,
   mean = F.none, std = F.none, precision = F.none, seed = F.none, redirect = 16,
-  smooth_pool = false, memory = 1e9, batch = F.none, first = 1, quiet = false, out = F.none, keep = true,
+  smooth_pool = false, memory = 1e9, batch = F.none, first = 1,
+  quiet = false, out = F.none, keep = true,
   lucid = false, dead = "stop",
   on_step = F.none }
 
@@ -51,9 +52,8 @@ end
 return function(net, goal, given)
   local o = F.options(given, defaults, "render")
   if not Module.is(net) then F.raise("render: expected a network first, got a %s", type(net)) end
-  for name, least in pairs { images = 1, steps = 1, batch = 1, first = 1, redirect = 0, seed = 0 } do
-    whole(o, name, least)
-  end
+  local least = { images = 1, steps = 1, batch = 1, first = 1, redirect = 0, seed = 0 }
+  for name, n in pairs(least) do whole(o, name, n) end
   local shape = net.input_shape or {}
   o.size = pair_of(o.size or { shape[2] or 32, shape[3] or 32 }, "size")
   o.channels = o.channels or shape[4] or 3

@@ -116,7 +116,8 @@ local function identity(self)
   for _, t in ipairs(o.transforms) do
     for _, key in ipairs(text.keys(t)) do parts[#parts + 1] = key .. "=" .. tostring(t[key]) end
   end
-  for _, key in ipairs { "total", "steps", "seed", "first", "redirect", "smooth_pool", "precision" } do
+  for _, key in ipairs { "total", "steps", "seed", "first", "redirect", "smooth_pool",
+    "precision" } do
     parts[#parts + 1] = key .. "=" .. tostring(o[key])
   end
   local weights = 0

@@ -22,7 +22,8 @@ end
 function session:new_engine(n)
   local o = self.opts
   return engine.new(self.net, self.objective, o.made, n, { mean = o.mean, std = o.std,
-    steps = o.steps, total = o.total, seed = o.seed, first = o.first, transforms = o.transforms, input = o.input,
+    steps = o.steps, total = o.total, seed = o.seed, first = o.first, transforms = o.transforms,
+    input = o.input,
     redirect = o.redirect, smooth_pool = o.smooth_pool, lucid = o.lucid,
     optimizer = function(list) return o.optimizer.make(list, o.lucid) end })
 end

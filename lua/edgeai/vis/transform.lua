@@ -126,7 +126,8 @@ local function resample(T, x, run, edge, h, w, name)
     for k = 1, T.n do
       local m = { a = 1, b = 0, c = 0, d = 0, e = 1, f = 0 }
       if numbers > 0 then
-        local stream = random.rng(name, { seed = T.seed, index = T.index(T.ids[k] + T.first - 1, step) })
+        local stream = random.rng(name,
+          { seed = T.seed, index = T.index(T.ids[k] + T.first - 1, step) })
         local drawn = stream:uniform({ numbers }, 0, 1, "f64")
         local u = F.data(drawn)
         for _, one in ipairs(run) do
