@@ -90,7 +90,7 @@ describe("make install", function()
     end
   end)
 
-  it("gives both its plugins, the native one compiled", function()
+  it("gives its plugins, the native ones compiled", function()
     local code = "ea.fake_quantize(ea.tensor { 0.3 }, ea.tensor { 0.25 }):item() + "
       .. "ea.nn.mobilenet_v3({}):parameter_count()"
     local status, output = shell(("XDG_DATA_HOME=/nonexistent '%s/bin/edgeai' eval '%s'"):format(

@@ -54,6 +54,24 @@ describe("plugin new", function()
     says(0, "{2, 3} f32", "run readme.lua", "EDGEAI_PLUGINS=there")
   end)
 
+  it("writes objectives, parameterisations and transforms that work", function()
+    for kind, passed in pairs { objective = 3, parameterisation = 2, transform = 2 } do
+      local name = "my_" .. kind
+      says(0, "plugins/" .. name .. "/README.md\n", ("plugin new %s --kind %s"):format(name, kind))
+      says(0, passed .. " passed, 0 failed, 0 skipped", "plugin test " .. name)
+      says(0, ("%-16s %s %s; plugins/%s\n"):format(name, kind, name, name), "plugin list")
+      local code = program.read(("%s/plugins/%s/README.md"):format(folder, name))
+        :match("```lua\n(.-)```")
+      program.write(folder .. "/readme.lua", "local ea = require 'edgeai' " .. code)
+      assert.equal(0, (run "run readme.lua"))
+    end
+    says(2, "there is no kind 'objectiv'; did you mean `objective`?",
+      "plugin new x --kind objectiv")
+    says(2, "an op needs C: take --native", "plugin new x --kind op")
+    says(2, "--native is of a kind of its own", "plugin new x --kind layer --native")
+    says(2, "there is ea.vis.transform.jitter already", "plugin new jitter --kind transform")
+  end)
+
   it("writes over nothing and makes no clash", function()
     assert.equal(0, (run "plugin new one"))
     says(2, "plugins/one is there already", "plugin new one")
@@ -70,7 +88,7 @@ describe("edgeai plugin", function()
     says(2, "unknown action tst; did you mean `test`?", "plugin tst")
     says(2, "plugin list takes no names", "plugin list x")
     says(2, "plugin build needs the name of a plugin", "plugin build")
-    says(2, "--native and --in are for plugin new", "plugin list --native")
+    says(2, "--native, --kind and --in are for plugin new", "plugin list --native")
     says(1, "there is no plugin 'none'", "plugin build none")
     says(1, "plugin none: ./none/init.lua: there is no ./none/init.lua", "plugin test ./none")
   end)

@@ -152,6 +152,32 @@ describe("a plugin brings", function()
     assert.truthy(err:find("distill.objective: half: there is no option 'fator'", 1, true), err)
   end)
 
+  it("parameterisations and transforms of ea.vis", function()
+    plugin("looks", [[local ea = require "edgeai"
+      return { transforms = { half = { help = "Half.", arguments = { "f" }, options = { f = { 0.5,
+          "of it", least = 0 } }, apply = function(_, x, o) return x * o.f end } },
+        parameterisations = { flat = { help = "One colour.", options = { gain = { 1, "of it" } },
+          make = function(o) return { leaves = { ea.vis.param.normal("rgb", { 1, 1, o.channels },
+            o.sd) }, raw = function(v) return v.rgb:expand(v.rgb:size(1), o.size[1], o.size[2],
+            o.channels) * o.gain end } end } } }]])
+    assert.equal("half\n0.25",
+      value "(function(t) return t.name, t.f end)(ea.vis.transform.half(0.25))")
+    assert.equal("flat{gain=3}", value "tostring(ea.vis.param.flat { gain = 3 })")
+    assert.equal("true\ntrue\ntrue", value [[(function(members) return
+      members.of(ea.vis.param).flat, members.of(ea.vis.transform).half,
+      members.options(ea.vis.param.flat).gain end)(require "edgeai.repl.members")]])
+    assert.truthy(value("require([[edgeai.doc]]).of(ea.vis.transform.half).text")
+      :find("Half.\n  f  of it; number of at least 0", 1, true))
+    local _, out = run "plugin list"
+    assert.truthy(out:find("looks            parameterisation flat; transform half;", 1, true), out)
+    plugin("wrong", "return { transforms = { crooked = { apply = function(_, x)\n"
+      .. "return x * x:size(1) end } } }")
+    local _, _, err = run "eval 'ea.vis.transform.crooked'"
+    assert.truthy(err:find("plugin wrong: plugins/wrong/init.lua: transform crooked was refused: "
+      .. "image 2 alone comes out otherwise", 1, true), err)
+    assert.truthy(err:find("there is no transform 'crooked'", 1, true), err)
+  end)
+
   it("objectives of ea.vis, with the right gradient", function()
     plugin("bright", [[return { objectives = { brightness = { help = "mean of the pixels",
       arguments = { "scale" }, options = { scale = 1 },

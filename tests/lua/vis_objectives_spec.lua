@@ -31,7 +31,7 @@ describe("ea.vis.objectives", function()
     local spec = registry.specs[name]
     if spec.check then
       it("gradient of " .. name, function()
-        assert.is_true(check(obj[name](spec.check), name) < 1e-5)
+        assert.is_true(check.objective(obj[name](spec.check), name) < 1e-5)
       end)
     end
   end

@@ -297,6 +297,59 @@ describe("ea.vis.param", function()
     end
   end)
 
+  it("takes one of the user's own, checked", function()
+    local function refused(sentence, fn, ...)
+      local ok, message = pcall(fn, ...)
+      assert.is_false(ok)
+      assert.truthy(message:find(sentence, 1, true), message)
+    end
+    local function make(given)
+      return function(o)
+        return { leaves = { param.normal("grey", { o.size[1], o.size[2], 1 }, o.sd) },
+          raw = given or function(values)
+            return values.grey:expand(values.grey:size(1), o.size[1], o.size[2], o.channels)
+              * o.gain
+          end }
+      end
+    end
+    local options = { gain = { 1, "of the numbers", above = 0 } }
+    ea.vis.register_param("grey", { help = "One number a pixel.", options = options,
+      make = make() })
+    local built = param.grey({ colour = false, gain = 2 }):build({ 4, 5 }, 3)
+    local v = ea.rng("v"):normal({ 2, 4, 5, 1 }, 0, 1, "f64")
+    close(built.image({ grey = v }, T_of(2)), (v * 2):sigmoid():expand(2, 4, 5, 3), 1e-12, "grey")
+    refused("param.grey: 'gain' must be a number above 0", param.grey, { gain = 0 })
+    refused("there is a parameterisation 'grey' already", ea.vis.register_param, "grey",
+      { make = make() })
+    refused("the option `sd` is one that all have", ea.vis.register_param, "g",
+      { make = make(), options = { sd = 1 } })
+    ea.vis.unregister_param "grey"
+    refused("there is no parameterisation 'grey'", function() return param.grey end)
+    refused("there is no parameterisation 'fourrier'; did you mean `fourier`?", function()
+      return param.fourrier
+    end)
+    for sentence, bad in pairs {
+      ["it gives {3, 5, 6, 1} f64, not images {3, 5, 6, 3}"] = function(values)
+        return values.grey
+      end,
+      ["gradcheck: "] = function(values)
+        local wrong = ea.custom("wrong", { forward = function(_, u) return u * 2 end,
+          backward = function(_, g) return g * 3 end })
+        return wrong(values.grey:expand(values.grey:size(1), 5, 6, 3) * 1)
+      end,
+      ["image 2 alone comes out otherwise"] = function(values)
+        local x = values.grey
+        return (x - x:mean { axes = { 1 }, keep = true }):expand(x:size(1), 5, 6, 3)
+      end,
+    } do
+      refused("parameterisation grey was refused: " .. sentence, ea.vis.register_param, "grey",
+        { make = make(bad), check = { colour = false } })
+      refused("there is no parameterisation 'grey'", function() return param.grey end)
+    end
+    refused("expected { leaves = { ... }, raw = function(values, T) } of its make, got a number",
+      ea.vis.register_param, "grey", { make = function() return 1 end })
+  end)
+
   it("measures colours and spectra of a data set", function()
     local images = ea.rng("data"):uniform({ 50, 6, 6, 3 }, 0, 1, "f64")
     images[{ {}, {}, {}, 2 }] = images[{ {}, {}, {}, 1 }] -- red and green alike

@@ -100,6 +100,51 @@ describe("ea.vis.transform", function()
     assert.is_true((y - v:narrow(4, 1, 3)):abs():max():item() > 1e-3)
   end)
 
+  it("takes one of the user's own, with its adjoint checked", function()
+    local spec = { help = "noise of one grey", arguments = { "sd" },
+      options = { sd = { 0.1, "deviation", least = 0 } },
+      apply = function(_, v, o, rng)
+        return v + rng:normal({ v:size(2), v:size(3), 1 }, 0, o.sd)
+      end }
+    ea.vis.register_transform("grain", spec)
+    local list = { transform.jitter(1), transform.grain(0.3), transform.grain { sd = 0 } }
+    local y = transform.apply(T_of(x), x, list, { 6, 7 })
+    local plain = transform.apply(T_of(x), x, { list[1] }, { 6, 7 })
+    assert.is_true((y - plain):abs():mean():item() > 0.1)
+    local alone = x:narrow(1, 3, 1):clone()
+    close(transform.apply(T_of(alone, { ids = { 3 } }), alone, list, { 6, 7 })[1], y[3], 0, "alone")
+    local function refused(sentence, fn, ...)
+      local ok, message = pcall(fn, ...)
+      assert.is_false(ok)
+      assert.truthy(message:find(sentence, 1, true), message)
+    end
+    refused("transform.grain: 'sd' must be a number of at least 0, not -1", transform.grain, -1)
+    refused("there is no option 'sb'; did you mean `sd`?", transform.grain, { sb = 1 })
+    refused("there is a transform 'grain' already", ea.vis.register_transform, "grain", spec)
+    refused("there is a transform 'jitter' already", ea.vis.register_transform, "jitter", spec)
+    ea.vis.unregister_transform "grain"
+    refused("there is no transform 'grain'", function() return transform.grain end)
+    local function try(sentence, apply)
+      refused("transform grain was refused: " .. sentence, ea.vis.register_transform, "grain",
+        { apply = apply })
+    end
+    try("gradcheck: ", function(_, v)
+      return ea.custom("wrong", { forward = function(_, u) return u * 2 end,
+        backward = function(_, g) return g * 3 end })(v)
+    end)
+    try("image 2 alone comes out otherwise", function(_, v)
+      return v - v:mean { axes = { 1 }, keep = true }
+    end)
+    try("image 2 alone comes out otherwise", function(_, v) return v * v:size(1) end)
+    try("transform grain: expected images {n, h, w, c} of it, got a number", function()
+      return 1
+    end)
+    try("of 3 images it gives {1, 8, 8, 3} f64", function(_, v) return v:narrow(1, 1, 1) end)
+    refused("there is no transform 'jiter'; did you mean `jitter`?", function()
+      return transform.jiter
+    end)
+  end)
+
   it("says what is wrong", function()
     for sentence, fn in pairs {
       ["transform.jitter: expected pixels of at least 0, got x"] = function()

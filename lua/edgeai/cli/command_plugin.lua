@@ -5,7 +5,8 @@ local options = require "edgeai.cli.options"
 local text = require "edgeai.text"
 
 local command = {
-  usage = "plugin list | new NAME [--native] [--in DIR] | build NAME... | test NAME...",
+  usage = "plugin list | new NAME [--kind KIND | --native] [--in DIR] | build NAME... "
+    .. "| test NAME...",
   brief = "plugin list|new|build|test [NAME]...",
   summary = "list, begin, compile and test plugins",
   help = "A plugin is a folder NAME with an init.lua. They are looked for in plugins/ beside the\n"
@@ -15,6 +16,7 @@ local command = {
     .. "build compiles NAME.c with $CC (cc) and $CFLAGS (-O3 -march=native); test compiles what\n"
     .. "has changed, checks the ops' gradients and runs the specs in the folder.",
   options = {
+    { "--kind", "KIND", "new: of what: layer (default), objective, parameterisation, transform" },
     { "--native", nil, "new: with an op in C" },
     { "--in", "DIR", "new: the folder to make it in (default plugins)" },
   },
@@ -24,7 +26,7 @@ local actions = {}
 
 local singular = { layers = "layer", losses = "loss", ops = "op", commands = "command",
   architectures = "architecture", distillations = "distillation loss", data = "data set",
-  objectives = "objective" }
+  objectives = "objective", parameterisations = "parameterisation", transforms = "transform" }
 
 --- "layer squeeze_excite; op fake_quantize"
 local function words_of(brings)
@@ -54,12 +56,30 @@ function actions.list(plugin)
   return 0
 end
 
+local places = { layer = "layers", op = "ops", objective = "objectives",
+  parameterisation = "parameterisations", transform = "transforms" }
+
 --- What a name would clash with, or nil.
-local function taken(name)
-  local ea = require "edgeai"
-  if rawget(ea.nn, name) then return "ea.nn." .. name end
+local function taken(name, kind)
   local kinds = require "edgeai.plugin.kinds"
-  return kinds.ops.taken(name) and "ea." .. name or nil
+  for _, place in ipairs { places[kind], "layers", "ops" } do
+    if kinds[place].taken(name) then return kinds[place].as .. name end
+  end
+end
+
+--- Of what kind the new plugin is to be.
+local function kind_of(given)
+  if given.native and given.kind then
+    options.fail(command, "plugin new: --native is of a kind of its own, an op; take one of both")
+  end
+  local kind = given.kind or "layer"
+  if given.native then return "op" end
+  if kind == "op" then options.fail(command, "plugin new: an op needs C: take --native") end
+  if not places[kind] then
+    options.fail(command, "plugin new: there is no kind '%s'%s; there are layer, objective, "
+      .. "parameterisation and transform", kind, text.suggest(kind, text.keys(places)))
+  end
+  return kind
 end
 
 function actions.new(_, given, names)
@@ -72,15 +92,17 @@ function actions.new(_, given, names)
     options.fail(command, "plugin new: a name is made of small letters, digits and _, not '%s'",
       name)
   end
-  if taken(name) then
-    options.fail(command, "plugin new: there is %s already; choose another name", taken(name))
+  local kind = kind_of(given)
+  local clash = taken(name, kind)
+  if clash then
+    options.fail(command, "plugin new: there is %s already; choose another name", clash)
   end
   local folder = at .. "/" .. name
   if F.C.ea_file_exists(folder) ~= 0 then
     options.fail(command, "plugin new: %s is there already", folder)
   end
   F.check(F.C.ea_make_folder(folder))
-  for _, file in ipairs(require "edgeai.cli.plugin_new"(name, given.native)) do
+  for _, file in ipairs(require("edgeai.cli.plugin_new").files(name, kind)) do
     F.check(F.C.ea_file_write(folder .. "/" .. file[1], file[2], #file[2]))
     print(folder .. "/" .. file[1])
   end
@@ -152,8 +174,8 @@ end
 function command.run(given, operands)
   local action, names = options.action(command, actions, operands,
     { "plugin", "plugins", actions = "list, new, build or test" })
-  if action ~= "new" and (given.native or given["in"]) then
-    options.fail(command, "--native and --in are for plugin new")
+  if action ~= "new" and (given.native or given.kind or given["in"]) then
+    options.fail(command, "--native, --kind and --in are for plugin new")
   end
   require("edgeai.cli.host").catch_signals()
   return actions[action](require "edgeai.plugin", given, names)

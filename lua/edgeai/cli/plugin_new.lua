@@ -157,17 +157,30 @@ One sentence about what it does, its formula and where it comes from.
 %s
 ]]
 
-local lua_readme = readme:format("print(ea.nn.NAME { 16, initial = 0.5 })",
-  "`edgeai plugin test NAME` tests it.")
-local native_readme = readme:format("print(ea.NAME(ea.randn { 2, 3 }, { threshold = 0.5 }))",
-  "`edgeai plugin build NAME` compiles it, `edgeai plugin test NAME` checks its gradient, too.")
+local function readme_of(example, native)
+  return readme:format(example, native and "`edgeai plugin build NAME` compiles it, `edgeai plugin "
+    .. "test NAME` checks its gradient, too." or "`edgeai plugin test NAME` tests it.")
+end
 
---- The files of a new plugin: list of { name, text }.
-return function(name, native)
-  local files = native
-    and { { "init.lua", native_init }, { name .. ".c", native_c },
-      { name .. "_spec.lua", native_spec }, { "README.md", native_readme } }
-    or { { "init.lua", lua_init }, { name .. "_spec.lua", lua_spec }, { "README.md", lua_readme } }
+local kinds = require "edgeai.cli.plugin_new_vis"
+kinds.layer = { init = lua_init, spec = lua_spec,
+  example = "print(ea.nn.NAME { 16, initial = 0.5 })" }
+kinds.op = { init = native_init, spec = native_spec, c = native_c,
+  example = "print(ea.NAME(ea.randn { 2, 3 }, { threshold = 0.5 }))" }
+
+local new = {}
+
+--- The kinds of plugins that can be begun: a set by name.
+new.kinds = kinds
+
+--- The files of a new plugin of a kind: list of { name, text }.
+function new.files(name, kind)
+  local k = kinds[kind]
+  local files = { { "init.lua", k.init }, { name .. "_spec.lua", k.spec },
+    { "README.md", readme_of(k.example, k.c) } }
+  if k.c then table.insert(files, 2, { name .. ".c", k.c }) end
   for _, file in ipairs(files) do file[2] = file[2]:gsub("NAME", name) end
   return files
 end
+
+return new

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- edgeai.plugin - what users add to edgeai: layers, losses, architectures, data sets, commands,
--- ops.
+-- objectives, parameterisations and transforms of ea.vis, ops.
 --
 -- A plugin is a folder NAME in one of the places of place.lua. Its init.lua returns a table: about,
 -- one line, and for each kind of kinds.lua the things of that kind by name; thing.lua says what a
@@ -172,6 +172,10 @@ local function bring(record)
     thing.bad(nil, "there is a %s.c, but no `ops` that says what ops are in it", record.name)
   end
   record.table, record.ops = said, ops_of(said)
+  table.sort(things, function(a, b) -- ops first: the checks of what else there is may need them
+    if (a.of == "ops") ~= (b.of == "ops") then return a.of == "ops" end
+    return a.of < b.of or a.of == b.of and a.name < b.name
+  end)
   for _, t in ipairs(things) do
     t.kind.add(t.name, t.read, locate(record, t.name))
     owners[t.kind.as .. t.name] = record

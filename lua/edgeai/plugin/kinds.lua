@@ -58,24 +58,38 @@ function kinds.architectures.add(name, read, where)
 end
 function kinds.architectures.remove(name) require("edgeai.nn").unregister(name) end
 
--- ---- ea.vis.objectives -------------------------------------------------------------------------
+-- ---- ea.vis ------------------------------------------------------------------------------------
 
---- As ea.vis.register_objective takes them, which also checks their gradient.
-kinds.objectives = { what = "objective", as = "ea.vis.objectives." }
-
-function kinds.objectives.read(name, given)
-  if type(given) ~= "table" or type(given.compute) ~= "function" then
-    thing.bad(name, "the objective `%s` must be a table with `compute`, a function of T and the "
-      .. "options", name)
+--- As ea.vis.register_WORD takes them, which also checks their gradients. main: the function that
+-- they must have; taken(name): is it edgeai's own?
+local function of_vis(what, as, word, main, taken)
+  local kind = { what = what, as = as }
+  function kind.read(name, given)
+    if type(given) ~= "table" or type(given[main]) ~= "function" then
+      thing.bad(name, "the %s `%s` must be a table with `%s`, a function", what, name, main)
+    end
+    return given
   end
-  return given
+  function kind.taken(name)
+    require "edgeai.vis"
+    return taken(name)
+  end
+  function kind.add(name, given, where)
+    local spec = {}
+    for key, value in pairs(given) do spec[key] = value end
+    spec.where = where
+    require("edgeai.vis")["register_" .. word](name, spec)
+  end
+  function kind.remove(name) require("edgeai.vis")["unregister_" .. word](name) end
+  return kind
 end
-function kinds.objectives.taken(name)
-  require "edgeai.vis"
-  return require("edgeai.vis.registry").specs[name] ~= nil
-end
-function kinds.objectives.add(name, given) require("edgeai.vis").register_objective(name, given) end
-function kinds.objectives.remove(name) require("edgeai.vis").unregister_objective(name) end
+
+kinds.objectives = of_vis("objective", "ea.vis.objectives.", "objective", "compute",
+  function(name) return require("edgeai.vis.registry").specs[name] end)
+kinds.parameterisations = of_vis("parameterisation", "ea.vis.param.", "param", "make",
+  function(name) return rawget(require "edgeai.vis.param", name) end)
+kinds.transforms = of_vis("transform", "ea.vis.transform.", "transform", "apply",
+  function(name) return rawget(require "edgeai.vis.transform", name) end)
 
 -- ---- ea.NAME and t:NAME ------------------------------------------------------------------------
 

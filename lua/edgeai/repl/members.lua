@@ -29,6 +29,8 @@ local kinds = {
   { "edgeai", kinds = { "losses", "ops" } }, { "edgeai.nn", kinds = { "layers", "architectures" } },
   { "edgeai.distill", kinds = { "distillations" } },
   { "edgeai.vis", "objectives", kinds = { "objectives" } },
+  { "edgeai.vis", "param", kinds = { "parameterisations" } },
+  { "edgeai.vis", "transform", kinds = { "transforms" } },
 }
 
 local function add_plugins(names, t)

@@ -81,8 +81,12 @@ local function draw(self, method, size, a, b)
     F.raise("T.rng:%s: expected the sizes for one image, as in {3}, got a %s", method, type(size))
   end
   self.count = self.count + 1
-  return self.T:draws("vis/objective/" .. self.count, method, size, a, b)
+  return self.T:draws(self.of .. self.count, method, size, a, b)
 end
+
+--- Numbers as T.rng gives, from streams of their own that begin so.
+function methods:rng_of(name) return setmetatable({ T = self, of = name, count = 0 }, rng) end
+
 --- Uniform numbers in [low, high), {n, size...}, new ones in every step.
 function rng:uniform(size, low, high) return draw(self, "uniform", size, low, high) end
 --- Normal numbers {n, size...}, new ones in every step.
@@ -194,7 +198,7 @@ function context.new(given)
   for k = #T.ids + 1, T.n do T.ids[k] = k end
   T.slots, T.cache, T.values = {}, {}, {}
   setmetatable(T, meta)
-  T.rng = setmetatable({ T = T, count = 0 }, rng)
+  T.rng = T:rng_of "vis/objective/"
   T.step = T:slot({ 1 }, function(t, _, step) t:fill(step) end, true)
   return T
 end

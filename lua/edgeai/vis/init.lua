@@ -31,6 +31,10 @@ vis.render = require "edgeai.vis.render"
 vis.start = require "edgeai.vis.handle"
 vis.param = require "edgeai.vis.param"
 vis.transform = require "edgeai.vis.transform"
+local extend = require "edgeai.vis.extend"
+vis.register_transform, vis.unregister_transform = extend.register_transform,
+  extend.unregister_transform
+vis.register_param, vis.unregister_param = extend.register_param, extend.unregister_param
 vis.lucid = require "edgeai.vis.lucid"
 vis.attribution = require "edgeai.vis.attribution"
 vis.nmf = require "edgeai.vis.nmf"

@@ -13,9 +13,11 @@
 -- false: it has none to check, since it says itself which way to go); coupled (an image's value
 -- depends on the other images; a boolean or a function of the options); images (a function of the
 -- options: for how many images it is).
--- In `options`, ea.vis.needed marks what must be given, ea.vis.none what may be missing.
+-- `options` as declared.lua says.
 
 local F = require "edgeai.ffi"
+local check = require "edgeai.vis.check"
+local declared = require "edgeai.vis.declared"
 local doc = require "edgeai.doc"
 local objective = require "edgeai.vis.objective"
 local tensor = require "edgeai.tensor"
@@ -23,7 +25,7 @@ local text = require "edgeai.text"
 
 local registry = { constructors = {}, specs = {} }
 
-registry.needed = setmetatable({}, { __tostring = function() return "needed" end })
+registry.needed = declared.needed
 
 --- Is t a table without a list in it? Then it holds options.
 local function is_named(t)
@@ -48,11 +50,7 @@ local function options_of(name, spec, count, ...)
     defaults[key] = value == registry.needed and F.none or value
   end
   local o = F.options(given, defaults, name)
-  for _, key in ipairs(text.keys(spec.options)) do
-    if spec.options[key] == registry.needed and o[key] == nil then
-      F.raise("%s: '%s' must be given", name, key)
-    end
-  end
+  declared.check(name, spec.declared, o)
   return o
 end
 
@@ -96,7 +94,16 @@ local function fingerprint(o)
 end
 
 local spec_fields = { compute = F.none, help = "", arguments = {}, options = {}, check = {},
-  coupled = false, images = F.none, builtin = false }
+  coupled = false, images = F.none, builtin = false, where = F.none }
+
+--- Built-in options: those that must be given; what they may be, their objectives say.
+local function builtin(options)
+  local list = {}
+  for key, value in pairs(options) do
+    list[key] = { type = "any", required = value == registry.needed }
+  end
+  return list
+end
 
 --- Makes an objective known as ea.vis.objectives.NAME. See the top of this file. Its gradient is
 -- compared with differences first, in f64 on made-up activations; an error says where they differ.
@@ -116,6 +123,12 @@ function registry.register(name, given)
       F.raise("objective %s: the argument '%s' must be among its options", name, tostring(key))
     end
   end
+  if spec.builtin then
+    spec.declared = builtin(spec.options)
+  else
+    spec.declared, spec.options = declared.read(("objective %s: the option "):format(name),
+      spec.options)
+  end
   local function make(...)
     local o = options_of(name, spec, select("#", ...), ...)
     local coupled = spec.coupled
@@ -124,11 +137,12 @@ function registry.register(name, given)
       { coupled = coupled, images = spec.images and spec.images(o), fingerprint = fingerprint(o) })
   end
   if not spec.builtin and spec.check ~= false then
-    require("edgeai.vis.check")(make(spec.check), name)
+    check.objective(make(spec.check), name)
   end
   registry.specs[name], registry.constructors[name] = spec, make
   doc.link(make, { parameters = "(" .. table.concat(spec.arguments, ", ") .. ", { ... })",
-    text = spec.help, where = "objective" })
+    text = declared.about(spec.help, spec.declared), where = spec.where or "objective",
+    options = spec.declared })
   return make
 end
 

@@ -17,7 +17,8 @@
 --
 -- A transform is { name, ... }; a list of them goes from left to right. Neighbours that move pixels
 -- are joined to one resampling (bilinear; its adjoint is exact), and the last of them makes the
--- network's size. standard(size) are sets for small and for large networks.
+-- network's size. standard(size) are sets for small and for large networks. Transforms of the
+-- user's own: extend.lua.
 
 local F = require "edgeai.ffi"
 local ops = require "edgeai.ops"
@@ -250,12 +251,29 @@ end
 
 -- ---- the whole way -----------------------------------------------------------------------------
 
+--- Is there a transform of that name?
+function transform.known(name) return geometry[name] ~= nil or others[name] ~= nil end
+
+--- Adds one: its constructor and apply(T, t, x, stream), where t is what the constructor gave.
+function transform.add(name, make, apply) transform[name], others[name] = make, apply end
+
+--- Takes one that was added away again.
+function transform.remove(name) transform[name], others[name] = nil, nil end
+
+local function names()
+  local list = {}
+  for _, t in ipairs { geometry, others } do
+    for name in pairs(t) do list[name] = true end
+  end
+  return text.keys(list)
+end
+
 local function check(list)
   for i, t in ipairs(list) do
     local name = type(t) == "table" and t.name
-    if not geometry[name] and not others[name] then
+    if not name or not transform.known(name) then
       F.raise("transforms: item %d must be one of ea.vis.transform.%s, got %s", i,
-        text.list(text.keys(transform), "or"), type(t) == "table" and tostring(name) or type(t))
+        text.list(names(), "or"), type(t) == "table" and tostring(name) or type(t))
     end
   end
 end
@@ -289,4 +307,10 @@ function transform.apply(T, x, list, size)
   return x
 end
 
-return transform
+--- A wrong name suggests the nearest; plugins are asked first.
+return setmetatable(transform, { __index = function(_, name)
+  if type(name) ~= "string" then return nil end
+  require("edgeai.plugin").offer(name)
+  if rawget(transform, name) then return rawget(transform, name) end
+  F.raise("there is no transform '%s'%s", name, text.suggest(name, names()))
+end })

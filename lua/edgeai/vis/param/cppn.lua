@@ -58,5 +58,5 @@ return function(param)
       end
       return x:sigmoid():reshape(-1, h, w, c)
     end }
-  end)
+  end, { help = "A small network from place to colour for each image." })
 end

@@ -17,11 +17,16 @@
 -- it may go from image, { l2 = length } of the difference, or { linf = of any number } (ball.lua).
 --
 -- A kind is a function from options to { leaves = { { name =, size =, init(stream, id, dtype) } },
--- raw(values, T) -> {n, h, w, c}, start(picture {h,w,c}) -> { name = values } or nil }.
+-- raw(values, T) -> {n, h, w, c}, start(picture {h,w,c}) -> { name = values } or nil }. Further
+-- fields: coupled (images depend on each other), finished (raw makes colours itself); of a leaf,
+-- shared (so many rows serve all images). param.normal(name, size, sd) is a leaf of normal numbers.
+-- Kinds of the user's own: extend.lua.
 
 local F = require "edgeai.ffi"
 local ball = require "edgeai.vis.param.ball"
 local colour = require "edgeai.vis.colour"
+local declared = require "edgeai.vis.declared"
+local doc = require "edgeai.doc"
 local fourier = require "edgeai.vis.param.fourier"
 local tensor = require "edgeai.tensor"
 local text = require "edgeai.text"
@@ -32,6 +37,7 @@ local kinds = {}
 local common = { size = F.none, channels = F.none, sd = 0.01, colour = "lucid",
   squash = "sigmoid", alpha = false, image = F.none, mask = F.none,
   within = F.none }
+param.common = common
 
 local spec = {}
 spec.__index = spec
@@ -50,13 +56,18 @@ local function describe(self)
 end
 spec.__tostring = describe
 
---- Adds a kind: options of its own with their values, and the function. See the top.
-function param.register(kind, options, make)
-  kinds[kind] = make
-  param[kind] = function(given)
-    local defaults = {}
-    for key, value in pairs(common) do defaults[key] = value end
-    for key, value in pairs(options) do defaults[key] = value end
+--- Adds a kind: options of its own with their values, the function (see the top), and more: { help,
+-- where, declared = its options as declared.lua reads them }.
+function param.register(kind, options, make, more)
+  more = more or {}
+  local defaults, shown = {}, {}
+  for _, list in ipairs { common, options } do
+    for key, value in pairs(list) do
+      shown[key] = value
+      defaults[key] = value == declared.needed and F.none or value
+    end
+  end
+  local function new(given)
     local named = {}
     for key, value in pairs(given or {}) do
       if type(key) == "number" then
@@ -66,10 +77,17 @@ function param.register(kind, options, make)
         named[key] = value
       end
     end
-    return setmetatable({ kind = kind, given = given or {},
-      opts = F.options(named, defaults, "param." .. kind) }, spec)
+    local o = F.options(named, defaults, "param." .. kind)
+    declared.check("param." .. kind, more.declared or {}, o)
+    return setmetatable({ kind = kind, given = given or {}, opts = o }, spec)
   end
+  kinds[kind], param[kind] = make, new
+  doc.link(new, { parameters = declared.words(shown), text = more.help, options = shown,
+    where = more.where or "edgeai/vis/param/init.lua" })
 end
+
+--- Takes a kind away again.
+function param.remove(kind) kinds[kind], param[kind] = nil, nil end
 
 --- A starting picture as floats {1 or images, h, w, c} in [0, 1].
 local function picture_of(image, h, w, c)
@@ -153,7 +171,7 @@ param.register("pixel", {}, function(o)
   return { leaves = { normal("pixels", { h, w, o.channels }, o.sd) },
     raw = function(values) return values.pixels end,
     start = function(x) return { pixels = x } end }
-end)
+end, { help = "Pixels." })
 
 param.register("fourier", { decay = 1 }, function(o)
   local h, w, c = o.size[1], o.size[2], o.channels
@@ -171,7 +189,7 @@ param.register("fourier", { decay = 1 }, function(o)
       return fourier.inverse(values.spectrum * T:constant(scale), basis)
     end,
     start = function(x) return { spectrum = fourier.forward(x) * 4 / scale } end }
-end)
+end, { help = "Spectra, as Lucid's: all frequencies learn at one rate; decay: its exponent." })
 
 for _, name in ipairs { "lowres", "cppn", "maco" } do
   require("edgeai.vis.param." .. name)(param)
@@ -209,6 +227,12 @@ param.register("sum", { parts = F.none }, function(o)
     end
     return total
   end }
-end)
+end, { help = "Their sum before colours are made: shared and own parts." })
 
-return param
+--- A wrong name suggests the nearest; plugins are asked first.
+return setmetatable(param, { __index = function(_, name)
+  if type(name) ~= "string" then return nil end
+  require("edgeai.plugin").offer(name)
+  if rawget(param, name) then return rawget(param, name) end
+  F.raise("there is no parameterisation '%s'%s", name, text.suggest(name, text.keys(kinds)))
+end })

@@ -83,6 +83,7 @@ end
 
 return setmetatable(lowres, { __call = function(_, param)
   param.register("lowres", { factor = 4, images = F.none, offset = 0 },
-    function(o) return make_lowres(o, param) end)
-  param.register("laplacian", { levels = 4 }, function(o) return make_laplacian(o, param) end)
+    function(o) return make_lowres(o, param) end, { help = "Small pictures, enlarged." })
+  param.register("laplacian", { levels = 4 }, function(o) return make_laplacian(o, param) end,
+    { help = "A sum of pictures of half the size, a quarter, and so on, enlarged." })
 end })

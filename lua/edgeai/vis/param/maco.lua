@@ -62,7 +62,7 @@ local function register(param)
       local spectrum = functions.concat({ size * p:cos(), size * p:sin() }, { axis = 4 })
       return standardised(fourier.inverse(spectrum, fourier.basis(h, w, 1, T.dtype)))
     end }
-  end)
+  end, { help = "Phases alone; magnitudes from a data set (ea.vis.magnitude)." })
 end
 
 return setmetatable(maco, { __call = function(_, param) register(param) end })
