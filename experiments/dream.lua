@@ -1,24 +1,25 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
--- A network compressed without its data: from a teacher to students in one command. What the
--- teacher's owner gives away (metadata), images dreamed to match, students that learn from them;
--- the controls: noise, another data set, real images, the few real ones behind the metadata.
--- Presets quick, cifar10, paper: Dream Distillation's method alone (Bhardwaj, Suda & Marculescu
--- 2019, arXiv 1905.07072); beyond: what came after it. Give a teacher by --set teacher=FILE.
+-- A network compressed without its data, in one command: what the teacher's owner gives away
+-- (metadata), images dreamed to match, students that learn from them; the controls: noise, another
+-- data set, real images, the few real ones behind the metadata. Presets quick, cifar10, paper:
+-- Dream Distillation's method alone (Bhardwaj, Suda & Marculescu 2019, arXiv 1905.07072); beyond:
+-- what came after it. A teacher is given by --set teacher=FILE.
 local ea = require "edgeai"
 
 local function cifar10(own) -- a preset with what those of CIFAR-10 share
   own.data, own.alternate, own.precision = "cifar10", "cifar100", "bf16"
   own.teacher_net = own.teacher_net or { depth = 16, widths = { 16, 64, 128, 256 } }
   own.train, own.augment = own.train or { epochs = 36 }, { crop_pad = 4 }
+  own.learn = own.learn or { images = 1500000, views = 2e5 }
   return own
 end
 local cfg = ea.config {
   preset = { default = "quick",
     quick = { precision = "auto", alternate = "cifar10", students = { "wrn10-1" } },
-    cifar10 = cifar10 { dreams = { count = 25600 }, learn = { images = 1500000, views = 2e5 } },
-    beyond = cifar10 { sets = { "dreams", "real10pct" }, priors = { target = 0, bn = 10, ce = 0.4,
-      disagreement = 1.1 }, dreams = { engine = "generator", count = 51200, steps = 10, lr = 2e-3 },
-      learn = { images = 1500000, views = 2e5 } },
+    cifar10 = cifar10 { dreams = { count = 25600, steps = 48 } },
+    beyond = cifar10 { sets = { "dreams", "real10pct" },
+      priors = { target = 0, bn = 10, ce = 0.4, disagreement = 1.1 },
+      dreams = { engine = "generator", count = 51200, steps = 10, lr = 2e-3 } },
     paper = cifar10 { teacher_net = { depth = 40, widths = { 16, 64, 128, 256 } },
       train = { epochs = 200 }, students = { "wrn16-1", "wrn40-2", "wrn40-4" },
       dreams = { count = 51200, steps = 512 },
@@ -36,14 +37,14 @@ local cfg = ea.config {
   priors = { target = { 1, "the paper's" }, tv = 0, bn = { 0, "beyond: batch norms" },
     ce = { 0, "beyond: class" }, disagreement = { 0, "beyond: what the student lacks" } },
   along = { steps = { 560, "of the first student after each part, where it is disagreed with" },
-    batch = 128, reuse = { 4, "steps that share a teacher's answer" }, lr = 0.1 },
+    batch = 128, reuse = { 4, "steps that share a teacher's answer" }, lr = 0.1,
+    also = { type = "string", help = "folder of dreams made before, to learn from too" } },
   students = { { "wrn16-1" }, "networks to teach, as wrnDEPTH-WIDEN" },
   learn = { images = { 150000, "seen by each student in all" }, lr = { 0.1, above = 0 },
     views = { 120000, "augmented copies in all, answered once; 0: the teacher always runs" },
     temperature = 4, attention = { 0, "weight; needs views=0" }, weight_decay = 5e-4 },
   sets = { { "noise", "dreams", "alternate", "real", "real10pct" }, "what to learn from" },
-  batch = { 128, "images in a step" }, augment = { crop_pad = 0, flip = "random" },
-}
+  batch = { 128, "images in a step" }, augment = { crop_pad = 0, flip = "random" } }
 local d = ea.data.load(cfg.data, { val = 0, seed = cfg.seed })
 local teacher = cfg.teacher and ea.zoo.load(cfg.teacher):set_precision(cfg.precision)
 if teacher then d:normalise_as(teacher) end

@@ -75,10 +75,12 @@ describe("experiments/dream.lua", function()
     local given = "--set teacher=one/teacher.safetensors --set priors.target=0 --set priors.bn=1 "
       .. "--set priors.ce=1 --set priors.disagreement=1 --set dreams.engine=generator "
       .. "--set along.steps=3 --set along.reuse=2 --set sets=dreams --set dreams.count=60 "
+      .. "--set along.also=one/dreams "
     local code, out, err = run("dream.lua --quiet --out two " .. settings .. given)
     assert.equal(0, code, err)
     assert.truthy(out:find("no metadata were used", 1, true))
     assert.truthy(out:find("wrn10-1 learned along", 1, true))
+    assert.truthy(out:find("and what the dreams in one/dreams used", 1, true))
     local s = summary "two"
     assert.equal(0, s["metadata.bytes"])
     assert.is_number(s["student.wrn10-1.accuracy.dreams"])

@@ -193,6 +193,26 @@ describe("ea.dream.synthesise", function()
     end, "disagreement is for the engine \"generator\"")
   end)
 
+  it("lets the student learn from dreams made before, too", function()
+    synthesise(folder .. "/before", { engine = "pixels", steps = 2, priors = { target = 1 } })
+    local o = { steps = 3, batch = 32, reuse = 2, warmup = 0.5 }
+    local function with(also)
+      ea.seed(2)
+      o.net, o.also = tiny.net(), also
+      local r = synthesise(folder .. "/also-" .. tostring(also):match("%w*$"), { student = o })
+      return r, r.student:hash()
+    end
+    local first, alone = with(nil)
+    local second, both = with(folder .. "/before")
+    assert.is_nil(first.losses[2].student) -- the warm-up
+    assert.is_number(second.losses[1].student)
+    assert.not_equal(alone, both)
+    assert.equal(folder .. "/before", second.also)
+    ea.io.save(folder .. "/large.npz", { images = ea.zeros({ 2, 16, 16, 1 }, "u8") })
+    fails(function() with(folder .. "/large.npz") end,
+      "large.npz are {2, 16, 16, 1} u8, the network's {12, 12, 1}")
+  end)
+
   it("needs no metadata where targets do not count", function()
     local r = ea.dream.synthesise(net, nil, { count = 32, batch = 32, folder = folder .. "/none",
       z = 8, width = 4, steps = 2, priors = { target = 0, bn = 1, ce = 1 }, precision = "bf16" })

@@ -46,14 +46,15 @@ return function(run, r)
   print(used and q.priors.target ~= 0 and ("metadata: %d clusters from %s images, %.1f kB"):format(
     used.clusters, tables.number(used.images), used.bytes / 1000)
     or "no metadata were used but what the network's file holds")
+  if q.also then print(("and what the dreams in %s used, also learned from"):format(q.also)) end
   run:summary {
     teacher = { accuracy = teacher, params = r.teacher:parameter_count() },
     metadata = used or { bytes = 0 }, student = summary,
     dreams = { count = q.count, engine = q.engine, priors = q.priors, seconds = q.seconds,
       target_error = q.target_error and q.target_error.after or nil,
       target_error_before = q.target_error and q.target_error.before or nil,
-      learning_seconds = q.learning_seconds, diversity = q.diversity, agreement = 100 * q.agreement,
-      confidence = q.confidence },
+      learning_seconds = q.learning_seconds, also = q.also, diversity = q.diversity,
+      agreement = 100 * q.agreement, confidence = q.confidence },
     pictures = pictures(run, { teacher = r.teacher, split = r.split, metadata = r.metadata,
       report = q, data = r.data, sets = t.sets, accuracy = found, students = t.students,
       scale = q.scale, seed = r.seed, precision = r.precision }),

@@ -2,7 +2,8 @@
 -- edgeai.dream.learner - the student that learns from the dreams made so far while more are made,
 -- so that the next ones can be what it does not know yet; at the end it is the student.
 --
--- After each part: new augmented views of images drawn from all parts so far, as many as fill
+-- After each part: new augmented views of images drawn from all parts so far (and from images that
+-- were there before, if any: dreams of another engine), as many as fill
 -- `steps` batches `reuse` times over, are answered by the teacher and learned from `reuse` times in
 -- random order, by SGD with Nesterov momentum on T^2 KL(teacher || student). A teacher's answer is
 -- dearer than a small student's whole step, so each serves a few times; views are new in each part,
@@ -23,12 +24,15 @@ local Learner = {}
 Learner.__index = Learner
 
 --- opts: net, steps (of a batch, after each part), batch, reuse, lr (a function of the share of all
--- images that is there), temperature, weight_decay, augment, count (images in all), shape, seed,
--- precision.
+-- parts' images that is there), temperature, weight_decay, augment, count (images of all parts),
+-- also (images u8 {n, h, w, c} that are there from the start, or nil), shape, seed, precision.
 local function new(teacher, like, o)
   local self = setmetatable({ teacher = teacher, like = like, opts = o, filled = 0 }, Learner)
   local h, w, c = unpack(o.shape)
-  self.images = raw.new("u8", { o.count, h, w, c })
+  local before = o.also and o.also:size(1) or 0
+  self.images = raw.new("u8", { before + o.count, h, w, c })
+  if o.also then self:add(o.also) end
+  self.before = before
   self.fresh = math.ceil(o.steps / o.reuse) -- batches of views
   self.views = raw.new(o.precision, { self.fresh * o.batch, h, w, c })
   self.answers = tensor.zeros { self.fresh * o.batch, like.classes }
@@ -81,7 +85,7 @@ end
 function Learner:learn(k)
   local o, total, order = self.opts, 0, nil
   look(self, k)
-  local lr, stream = o.lr(self.filled / o.count),
+  local lr, stream = o.lr((self.filled - self.before) / o.count),
     random.rng("dream/learn", { seed = o.seed, index = k * 2 ^ 20 })
   for step = 0, o.steps - 1 do
     local at = step % self.fresh

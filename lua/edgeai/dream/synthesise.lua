@@ -26,8 +26,10 @@
 --   scale           of the targets' noise (1)
 --   student         { net, steps = 400 after each part, batch = 256, reuse = 4, lr = 0.2 falling as
 --                   a cosine, temperature = 20, weight_decay = 1e-4, augment = { crop_pad = 4,
---                   flip = true }, warmup = 0.1 (of the count, before it learns and is asked) }:
---                   learns along (learner.lua); at the end it is a student of the dreams
+--                   flip = true }, warmup = 0.1 (of the count, before it learns and is asked),
+--                   also (a folder of dreams made before, such as the other engine's, or an npz of
+--                   images: it learns from those too, from the start) }: learns along
+--                   (learner.lua); at the end it is a student of the dreams
 --   names, seed (1), precision ("f32"), on_part (function of the part's number and record)
 --
 -- A call with the same options goes on where another was stopped, to the same bytes: at most one
@@ -36,7 +38,7 @@
 -- the size of the batch is part of the method.
 --
 -- Returns { count, parts, engine, priors, folder, seconds (of making them), student and
--- learning_seconds (the network that learned along, and its time; nil without one), scale,
+-- learning_seconds (the network that learned along, and its time; nil without one), also, scale,
 -- target_error (before: of the first step,
 -- after: sqrt of |a - t|^2 / |t|^2 over all images as written), confidence (mean largest
 -- probability), agreement (share of images that the teacher takes for what they were to be),
@@ -71,7 +73,8 @@ local defaults = { count = 1024, folder = F.none, batch = 256, engine = "generat
   names = F.none, seed = 1, precision = "f32", on_part = F.none }
 local prior_names = { target = 0, tv = 0, bn = 0, ce = 0, disagreement = 0 }
 local student_defaults = { net = F.none, steps = 400, batch = 256, reuse = 4, lr = 0.2,
-  temperature = 20, weight_decay = 1e-4, augment = { crop_pad = 4, flip = true }, warmup = 0.1 }
+  temperature = 20, weight_decay = 1e-4, augment = { crop_pad = 4, flip = true }, warmup = 0.1,
+  also = F.none }
 
 -- ---- options -----------------------------------------------------------------------------------
 
@@ -110,7 +113,7 @@ local function check_options(teacher, meta, o)
 end
 
 --- A hash of all that the images depend on.
-local function key_of(teacher, meta, o)
+local function key_of(teacher, meta, also, o)
   local list = { teacher:hash(), meta and meta.centroids:hash() or "none",
     meta and meta.components:hash() or "none" }
   for _, name in ipairs { "count", "batch", "engine", "steps", "lr", "lr_z", "momentum", "shift",
@@ -120,8 +123,10 @@ local function key_of(teacher, meta, o)
   list[#list + 1] = json.encode(o.priors, { sort = true })
   if o.student then
     local s = {}
-    for name, value in pairs(o.student) do if name ~= "net" then s[name] = value end end
-    list[#list + 1] = json.encode(s, { sort = true })
+    for name, value in pairs(o.student) do
+      if name ~= "net" and name ~= "also" then s[name] = value end
+    end
+    list[#list + 1] = json.encode(s, { sort = true }) .. (also and also:hash() or "")
   end
   return metadata_of.ascii(table.concat(list, "\n")):hash()
 end
@@ -181,7 +186,7 @@ local function learn(self, k, images)
   if not self.learner then return nil end
   local since = C.ea_clock()
   self.learner:add(images)
-  local loss = k > self.warmup and self.learner:learn(k) or nil
+  local loss = (k > self.warmup or self.also) and self.learner:learn(k) or nil
   self.learning = self.learning + C.ea_clock() - since
   return loss
 end
@@ -240,16 +245,28 @@ local function run(self)
   bar:done(self.losses[self.parts].last)
 end
 
+local function also_images(path, like, shape)
+  local images = files.load_all(path, like).images
+  for d = 1, 3 do
+    if images:size(d + 1) ~= shape[d] then
+      F.raise("dream.synthesise: the images in %s are %s, the network's {%s}", path,
+        F.describe(images), table.concat(shape, ", "))
+    end
+  end
+  return images
+end
+
 local function new_session(teacher, meta, o)
   local shape = { unpack(teacher.input_shape, 2) }
   local self = { teacher = teacher:eval(), meta = meta, opts = o, done = 0, seconds = 0,
-    learning = 0, losses = {}, key = key_of(teacher, meta, o), parts = math.ceil(o.count / o.batch),
+    learning = 0, losses = {}, parts = math.ceil(o.count / o.batch),
     state_path = o.folder .. "/state.safetensors" }
   self.classes = symbolic(teacher, { 1, unpack(shape) }, function(apply)
     return apply().shape[2]
   end)
   self.like = { mean = teacher.mean, std = teacher.std, classes = self.classes, names = o.names }
-  self.quality = quality()
+  self.also = o.student and o.student.also and also_images(o.student.also, self.like, shape)
+  self.key, self.quality = key_of(teacher, meta, self.also, o), quality()
   F.check(C.ea_make_folder(o.folder))
   local p, s = o.priors, o.student
   self.warmup = s and math.ceil(s.warmup * self.parts) or 0
@@ -267,7 +284,8 @@ local function new_session(teacher, meta, o)
       batch = math.min(s.batch, o.batch), reuse = s.reuse,
       lr = function(share) return peak * 0.5 * (1 + math.cos(math.pi * share)) end,
       temperature = s.temperature, weight_decay = s.weight_decay, augment = s.augment,
-      count = self.parts * o.batch, shape = shape, seed = o.seed, precision = o.precision })
+      count = self.parts * o.batch, also = self.also, shape = shape, seed = o.seed,
+      precision = o.precision })
   end
   return self
 end
@@ -291,6 +309,7 @@ return function(teacher, meta, opts)
   report.seconds = self.seconds - self.learning
   report.scale = o.scale
   if self.learner then
+    report.also = o.student.also
     report.student, report.learning_seconds = o.student.net:eval(), self.learning
   end
   if report.target_error then
