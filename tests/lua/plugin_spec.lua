@@ -188,6 +188,15 @@ describe("a plugin brings", function()
     local _, _, err = run [[eval 'ea.plugin.use "bad"']]
     assert.truthy(err:find("init.lua:2: the objective `channel` needs another name: "
       .. "ea.vis.objectives.channel is edgeai's own", 1, true), err)
+    plugin("crooked", [[local ea = require "edgeai"
+      local wrong = ea.custom("wrong", { forward = function(_, x) return x * 2 end,
+        backward = function(_, g) return g * 3 end })
+      return { objectives = { crooked = { compute = function(T)
+        return T:mean(wrong(T "input")) end } } }]])
+    _, _, err = run [[eval 'ea.vis.objectives.crooked()']]
+    assert.truthy(err:find("plugin crooked: plugins/crooked/init.lua: objective crooked was "
+      .. "refused: gradcheck: ", 1, true), err)
+    assert.truthy(err:find("there is no objective 'crooked'", 1, true), err)
     plugin("bad", "return { objectives = {\n x_y = {} } }")
     err = select(3, run [[eval 'ea.plugin.use "bad"']])
     assert.truthy(err:find("init.lua:2: the objective `x_y` must be a table with", 1, true), err)

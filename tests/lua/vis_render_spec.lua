@@ -51,7 +51,15 @@ describe("ea.vis.render", function()
     ["CPPN, gradient descent"] = { goal = obj.neuron("layer1", { 1, 2, 3, 4, 1 }),
       opts = { param = param.cppn { layers = 2, hidden = 4 },
         optimizer = ea.vis.optimizer.sgd { lr = 0.1, momentum = 0.9 } } },
-    ["phases alone, sum of parts"] = { goal = obj.channel("conv1", { 1, 2, 3, 4, 1 }),
+    ["small and own parts, edges"] = { goal = obj.channel("layer1", { 1, 2, 3, 4, 1 }),
+      opts = { param = param.sum { param.fourier {}, param.lowres { factor = 3 } },
+        transforms = { transform.edge "border", transform.jitter(2, { whole = false }),
+          transform.noise(0.05), transform.edge(0.3), transform.rotate(20) } } },
+    ["from pictures, a mask, a ball"] = { goal = obj.channel("layer2", { 1, 2, 3, 4, 5 }),
+      opts = { param = param.fourier { image = ea.rng("starts"):uniform({ 5, 12, 12, 3 }, 0.2, 0.8),
+        mask = ea.rng("mask"):uniform { 12, 12 }, within = { l2 = 1 } },
+        optimizer = ea.vis.optimizer.steepest {} } },
+    ["phases alone"] = { goal = obj.channel("conv1", { 1, 2, 3, 4, 1 }),
       opts = { transforms = {}, param = param.maco {
         magnitude = ea.vis.magnitude(ea.rng("natural"):uniform { 4, 12, 12, 3 }) } } },
     ["pyramid, opacity"] = { goal = obj.channel("layer2/pre", { 1, 2, 3, 4, 5 }),
@@ -151,6 +159,28 @@ describe("ea.vis.render", function()
     assert.same({ 1, 40, 40, 1 }, r.images.shape)
   end)
 
+  it("works on networks for 224 pixels, by default with that size's transforms", function()
+    ea.seed(2)
+    local large = ea.nn.resnet { depth = 8, widths = { 2, 2, 4, 4 } }
+    large.mean, large.std = { 0.485, 0.456, 0.406 }, { 0.229, 0.224, 0.225 }
+    local seen
+    local function goal(T)
+      seen = T "conv1".shape
+      return T:mean(T "layer3/pre":narrow(4, 1, 1))
+    end
+    local o = { size = 200, input = 224, steps = 2, quiet = true, images = 2 }
+    local r = ea.vis.render(large, goal, o)
+    assert.same({ 2, 224, 224, 2 }, seen)
+    assert.same({ 2, 200, 200, 3 }, r.images.shape)
+    local names = {}
+    for i, t in ipairs(transform.standard(224)) do names[i] = t.name .. (t.d or t.degrees or "") end
+    assert.same({ "jitter8", "scale", "rotate10", "jitter4" }, names)
+    o.transforms = transform.standard(224)
+    assert.is_true(same(r.images, ea.vis.render(large, goal, o).images))
+    o.transforms = transform.standard(32)
+    assert.is_false(same(r.images, ea.vis.render(large, goal, o).images))
+  end)
+
   it("says what is wrong", function()
     local bare = ea.nn.resnet { depth = 8 }
     assert.matches("does not say what its input is normalised with",
@@ -167,6 +197,18 @@ describe("ea.vis.render", function()
       "layer3:1", quick { param = param.pixel { image = ea.zeros { 3, 3, 3 } } }))
     assert.matches("must lie in %[0, 1%]", sentence(ea.vis.render, net, "layer3:1",
       quick { param = param.pixel { image = ea.full({ 12, 12, 3 }, 2) } }))
+    local picture = ea.rng("picture"):uniform { 12, 12, 3 }
+    assert.matches("looks at 12 x 12 pixels; the picture to compare with is {9, 12, 3} f32",
+      sentence(ea.vis.render, net, obj.dot_compare("layer1", picture:narrow(1, 1, 9):clone()),
+        quick()))
+    assert.matches("picture to compare with must lie in %[0, 1%] %(or be u8%), but it goes from",
+      sentence(ea.vis.render, net, obj.dot_compare("layer1", picture * 255), quick()))
+    assert.matches("objective function: expected a tensor of one value per image.*got a table",
+      sentence(ea.vis.render, net, function() return {} end, quick()))
+    assert.matches("expected one value per image, {1}, or a single number, got {3}",
+      sentence(ea.vis.render, net, function() return ea.zeros { 3 } end, quick()))
+    assert.matches('smooth_pool must be false, true or "mean", or "l2", got 3',
+      sentence(ea.vis.render, net, "layer3:1", quick { smooth_pool = 3 }))
     assert.matches("transforms: item 1 must be one of ea.vis.transform",
       sentence(ea.vis.render, net, "layer3:1", quick { transforms = { 5 } }))
     assert.matches("colour must be", sentence(param.pixel { colour = "red" }.build,
@@ -186,7 +228,21 @@ describe("ea.vis.render", function()
     dead.bn1.weight:fill(0)
     dead.bn1.bias:fill(-5)
     message = sentence(ea.vis.render, dead, "layer1:1", quick { redirect = 0 })
-    assert.matches("no gradient reaches image 1 at step 1.*units that are 0: .*100 %%", message)
+    assert.matches("no gradient reaches image 1 at step 1.*units that are 0: .*100 %% "
+      .. "%(gradient 0%)", message)
+    local broken = network()
+    broken:requires_grad(false)
+    broken.layer2["0"].bn1.weight[3] = 0 / 0
+    message = sentence(ea.vis.render, broken, "layer3:2", quick())
+    assert.matches("channel%(layer3, 2%) became NaN at step 1 for image 1; the first layer that "
+      .. "gives such numbers is layer2.0.bn1", message)
+    local function grows(T) return (T:mean(T "layer1") * 1e38) ^ 2 end
+    message = sentence(ea.vis.render, net, ea.vis.objective(grows), quick())
+    assert.matches("function became infinite at step 1 .*layers' activations are finite", message)
+    local function later(T) return T:mean(T "layer1") + (3 - T.step):log() end
+    message = sentence(ea.vis.render, net, ea.vis.objective(later), quick())
+    assert.matches("function became infinite at step 3 for image 1.*step before had a norm of %d",
+      message)
   end)
 
   it("keeps images that no gradient reaches, where asked to", function()
@@ -266,6 +322,67 @@ describe("a rendering in a folder", function()
     assert.matches("belongs to another rendering", sentence(ea.vis.render, net, goal, o))
     program.remove(dir)
   end)
+
+  it("streams many images through a bounded memory", function()
+    local targets = ea.rng("targets"):normal { 150, 8 }
+    local function rendered(n, more)
+      local most, o = 0, quick { steps = 2, memory = 6e5 }
+      for key, value in pairs(more) do o[key] = value end
+      o.on_step = function()
+        collectgarbage()
+        most = math.max(most, ea.memory().live)
+      end
+      local goal = obj.target("layer2/pre", targets:narrow(1, 1, n):clone())
+      return ea.vis.render(net, goal, o), most
+    end
+    local whole, dir = rendered(150, {}), program.folder()
+    local r, many = rendered(150, { out = dir, keep = false })
+    assert.is_nil(r.images)
+    assert.is_true(r.peak <= 6e5)
+    assert.is_true(same(r.history.total, whole.history.total))
+    local pipe = io.popen(("ls '%s'"):format(dir))
+    local files, first = 0, 1
+    for name in pipe:lines() do
+      local part = ea.io.load(dir .. "/" .. name).images
+      assert.is_true(same(part, whole.images:narrow(1, first, part:size(1))))
+      files, first = files + 1, first + part:size(1)
+    end
+    pipe:close()
+    assert.equal(151, first)
+    assert.is_true(files >= 3)
+    program.remove(dir)
+    dir = program.folder()
+    local _, few = rendered(45, { out = dir, keep = false })
+    program.remove(dir)
+    local pixels = (150 - 45) * 12 * 12 * 3 * 4
+    assert.is_true(many < few + pixels / 2, ("%d bytes, %d"):format(many, few))
+  end)
+
+  local opt = ea.vis.optimizer
+  for name, optimizer in pairs { ["L-BFGS"] = opt.lbfgs { lr = 0.5, memory = 3 },
+    ["momentum"] = opt.sgd { lr = 0.1, momentum = 0.9 }, ["steepest ascent"] = opt.steepest {} } do
+    it("goes on exactly with " .. name .. ", wherever it was stopped", function()
+      local goal = obj.target("layer2/pre", ea.rng("targets"):normal { 3, 8 })
+      local o = quick { batch = 2, steps = 7, optimizer = optimizer, transforms = {} }
+      local whole = ea.vis.render(net, goal, o)
+      for _, at in ipairs { 1, 2, 6 } do
+        local dir = program.folder()
+        o.out = dir
+        o.on_step = function(step)
+          if step == at then require("edgeai.ffi").C.ea_interrupt_raise(2) end
+        end
+        assert.is_true(ea.vis.render(net, goal, o).interrupted)
+        require("edgeai.ffi").C.ea_interrupt_clear()
+        local count = 0
+        o.on_step = function() count = count + 1 end
+        local again = ea.vis.render(net, goal, o)
+        assert.equal(2 * 7 - at, count)
+        assert.is_true(same(again.images, whole.images))
+        assert.is_true(same(again.history.total, whole.history.total))
+        program.remove(dir)
+      end
+    end)
+  end
 end)
 
 describe("ea.vis.start", function()

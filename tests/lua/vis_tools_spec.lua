@@ -180,6 +180,27 @@ describe("pictures with words", function()
       assert.equal(0, code, err)
       assert.matches(script == "caricature" and "2 caricatures" or "3 pictures", out)
     end
+    ea.image.save(folder .. "/other.png", ea.rng("other"):uniform { 16, 16, 3 })
+    for script, case in pairs {
+      style = { "--set content=photo.png --set style=other.png --set size=16 --set weights=0,1 "
+        .. "--set content_layer=layer2 --set style_layers=conv1,layer1", "2 pictures between two" },
+      grid = { "--set photo=photo.png --set layer=layer3 --set cells=2 --set side=16",
+        "2 x 2 places" },
+      attribution = { "--set photo=photo.png --set layer=layer3 --set points=3 --set channels=2",
+        "class %d+, not class %d+" },
+      defaults = { "--set judge=net.safetensors --set data= --set classes=3 --set each=1",
+        "Lucid's defaults +recognised +%d+ %%" },
+    } do
+      code, out, err = program.run(folder, ("run %s%s.lua --quiet --out %s --set "
+        .. "model=net.safetensors --set steps=2 %s"):format(root, script, script, case[1]))
+      assert.equal(0, code, err)
+      assert.matches(case[2], out)
+      assert.truthy(ea.image.load(("%s/%s/%s.png"):format(folder, script, script)))
+      local html = program.read(("%s/%s/%s.html"):format(folder, script, script))
+      assert.truthy(html:find("data:image/png;base64,", 1, true) and not html:find("http", 1, true))
+    end
+    local summary = ea.json.decode(program.read(folder .. "/attribution/summary.json"))
+    assert.is_true(summary.class ~= summary.against and summary.difference >= 0)
   end)
 end)
 

@@ -309,6 +309,7 @@ describe("lucid = true", function()
     local count = 0
     for _ in pairs(sizes) do count = count + 1 end
     assert.is_true(count >= 3)
+    assert.equal(11, lucid.sizes(lucid.standard()))
     assert.same({ 2, 16, 16, 3 }, r.images.shape)
   end)
 end)

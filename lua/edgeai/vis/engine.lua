@@ -51,8 +51,23 @@ local function reference(self, picture, layer)
   local x = F.need_tensor(picture, "render: a picture"):detach()
   x = x.dtype == "u8" and x:to("f32") / 255 or x:to("f32")
   if x.ndim == 3 then x = x:reshape { 1, unpack(x.shape) } end
+  local size = self.opts.input
+  if x.ndim ~= 4 or x:size(2) ~= size[1] or x:size(3) ~= size[2] then
+    F.raise("render: the network looks at %d x %d pixels; the picture to compare with is %s, bring "
+      .. "it to that size by ea.resize", size[1], size[2], F.describe(picture))
+  end
   local T = { constant = function(_, v) return tensor.tensor(v, "f32") end }
   return grad.no_grad(function() return run_layers(self, T, x, { layer })[layer]:to("f32") end)
+end
+
+--- Raises unless its values are those of a picture.
+local function check_range(picture)
+  if picture.dtype == "u8" then return end
+  local low, high = picture:min():item(), picture:max():item()
+  if not (low >= -1e-6 and high <= 1 + 1e-6) then
+    F.raise("render: the picture to compare with must lie in [0, 1] (or be u8), but it goes from "
+      .. "%g to %g", low, high)
+  end
 end
 
 -- ---- recording ---------------------------------------------------------------------------------
@@ -102,6 +117,7 @@ local function needed_layers(self)
     self.objective:value(T)
   end)
   for _, p in ipairs(pictures) do
+    check_range(p.picture)
     self.references[p.layer .. "/" .. tostring(p.picture.p)] = reference(self, p.picture, p.layer)
   end
   return names
@@ -201,12 +217,17 @@ function engine:update(graph)
   self.step_count = self.step_count + 1
 end
 
---- Runs the network eagerly on the images as they are, through the last step's transforms.
+--- Runs the network eagerly on the images as they are, through the last step's transforms, as far
+-- as the objective looks. Returns the objective's values {n}.
 function engine:run()
   local T = new_context(self)
   T:fill(self.step_count + 1, self.ids)
-  local x = transformed(self, T, images_of(self, T), self.step_count + 1)
-  return run_layers(self, T, x, { "output" })
+  T.input = images_of(self, T)
+  local x = transformed(self, T, T.input, self.step_count + 1)
+  local found = run_layers(self, T, x, self.names)
+  local function get(name) return found[name] end
+  T.get = get
+  return self.objective:value(T)
 end
 
 --- Images {n, h, w, c} as they are now.
@@ -231,10 +252,15 @@ function engine:change(objective, transforms)
   if transforms then self.opts.transforms = transforms end
 end
 
---- Bytes that a step needs at most.
+--- Bytes that all steps together need at most: graphs stay once they are recorded.
 function engine:peak()
-  local peak = graph_for(self, self.opts.redirect + 1).graph.peak
-  if self.opts.redirect > 0 then peak = peak + graph_for(self, 1).graph.bytes end
+  local o = self.opts
+  local plain = graph_for(self, o.redirect + 1).graph
+  local sizes = o.lucid and lucid.sizes(o.transforms) or 1
+  local peak = plain.peak + (sizes - 1) * plain.bytes
+  if o.redirect > 0 then
+    peak = peak + math.min(sizes, o.redirect) * graph_for(self, 1).graph.bytes
+  end
   return peak
 end
 

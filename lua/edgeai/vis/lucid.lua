@@ -173,6 +173,13 @@ function lucid.apply(T, x, list, step)
   return x
 end
 
+--- How many sizes images can have on their way through a list of them.
+function lucid.sizes(list)
+  local count = 1
+  for _, t in ipairs(list) do count = count * (t.lucid == "random_scale" and #t.list or 1) end
+  return count
+end
+
 --- A text that tells apart the steps at which images change their size in another way.
 function lucid.key(T, list, step)
   local parts = {}

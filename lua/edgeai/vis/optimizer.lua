@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- edgeai.vis.optimizer - how images learn. Each is a table of options; made for a list of tensors
--- {n, ...} it has step(), restart() and a rate `lr` to change.
+-- {n, ...} it has step(), restart(), a rate `lr` to change, and its memory, state() and restore().
 --
 --   adam{lr=0.05}           Lucid's; eps 1e-8
 --   sgd{lr=1, momentum=0}   gradient ascent
@@ -40,6 +40,11 @@ end
 
 --- Its memory: list of { name, tensor }.
 function plain:state() return self.inner:state() end
+
+--- Its memory as it was in such a list, as { name = tensor }.
+function plain:restore(found)
+  for _, b in ipairs(self.inner:state()) do b.tensor:copy(found[b.name]) end
+end
 
 --- So many steps were done.
 function plain:go_to(step) self.inner:set_counters { steps = step } end
@@ -144,6 +149,8 @@ function steepest.restart() end
 --- Nothing is remembered.
 function steepest.state() return {} end
 --- Nothing is remembered.
+function steepest.restore() end
+--- Nothing is remembered.
 function steepest.go_to() end
 
 --- See the top of this file.
@@ -176,6 +183,34 @@ end
 
 --- Forgets everything.
 function lbfgs:restart() self.x, self.g, self.pairs = nil, nil, {} end
+
+local parts = { "s", "y", "rho", "scale" }
+
+--- Its memory: list of { name, tensor }, none before the first step.
+function lbfgs:state()
+  if not self.x then return {} end
+  local list = { { name = "x", tensor = self.x }, { name = "g", tensor = self.g } }
+  for k, p in ipairs(self.pairs) do
+    for _, part in ipairs(parts) do
+      list[#list + 1] = { name = part .. "." .. k, tensor = p[part] }
+    end
+  end
+  return list
+end
+
+--- Its memory as it was in such a list, as { name = tensor }.
+function lbfgs:restore(found)
+  self:restart()
+  self.x, self.g = found.x, found.g
+  while found["s." .. #self.pairs + 1] do
+    local k, p = #self.pairs + 1, {}
+    for _, part in ipairs(parts) do p[part] = found[part .. "." .. k] end
+    self.pairs[k] = p
+  end
+end
+
+--- It counts no steps.
+function lbfgs.go_to() end
 
 --- See the top of this file.
 function optimizer.lbfgs(given)

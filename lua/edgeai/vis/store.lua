@@ -44,7 +44,7 @@ function store:save(first, last, tensors)
   os.remove(self.dir .. "/unfinished.safetensors")
 end
 
---- Everything of a session in a list of { name, tensor }: what a step changes.
+--- What a step changes, as a list of { name, tensor }.
 local function state_of(session)
   local list = {}
   for _, leaf in ipairs(session.engine.leaves) do
@@ -56,9 +56,8 @@ local function state_of(session)
   return list
 end
 
---- Writes a session's batch under way. Optimisers whose memory grows (L-BFGS) begin it again.
+--- Writes a session's batch under way.
 function store:suspend(session)
-  if not session.engine.optimizer.state then return end
   local list = state_of(session)
   for label, t in pairs(session.history) do
     list[#list + 1] = { name = "history." .. label, tensor = t }
@@ -75,11 +74,16 @@ function store:resume(session)
   if not found then return end
   local state = json.decode(meta["vis.state"])
   if state.first ~= session.ids[1] or state.count ~= #session.ids then return end
-  for _, item in ipairs(state_of(session)) do item.tensor:copy(found[item.name]) end
+  local memory = {}
   for name, t in pairs(found) do
-    local label = name:match("^history%.(.*)$")
-    if label then session.history[label] = t end
+    local kind, rest = name:match("^(%a+)%.(.*)$")
+    if kind == "history" then session.history[rest] = t end
+    if kind == "optimizer" then memory[rest] = t end
   end
+  for _, leaf in ipairs(session.engine.leaves) do
+    leaf.tensor:detach():copy(found["leaf." .. leaf.name])
+  end
+  session.engine.optimizer:restore(memory)
   for k = 1, state.kept do session.kept[k] = found["threshold." .. k] end
   session.engine:go_to(state.step)
 end

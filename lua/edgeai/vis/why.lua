@@ -36,6 +36,16 @@ local function first_layer(engine)
     or "; the layers' activations are finite"
 end
 
+--- Length of the last step's gradient of image k.
+local function last_gradient(engine, k)
+  local sum = 0
+  for _, leaf in ipairs(engine.leaves) do
+    local g = leaf.tensor.grad
+    if g and not leaf.shared then sum = sum + g:narrow(1, k, 1):square():sum():item() end
+  end
+  return math.sqrt(sum)
+end
+
 --- Raises: a value is NaN or infinite.
 function why.not_finite(engine, outputs, step)
   local image, value = first_bad(outputs[2])
@@ -47,23 +57,36 @@ function why.not_finite(engine, outputs, step)
       break
     end
   end
-  F.raise("render: %s became %s at step %d for image %d%s", term,
-    value ~= value and "NaN" or "infinite", step, engine.ids[image], first_layer(engine))
+  local before = step > 1 and ("; the gradient of the step before had a norm of %.3g"):format(
+    last_gradient(engine, image)) or ""
+  F.raise("render: %s became %s at step %d for image %d%s%s", term,
+    value ~= value and "NaN" or "infinite", step, engine.ids[image], first_layer(engine), before)
 end
 
---- Share of zeros that each ReLU gives image k, the deadest first: "relu 100 %, ...".
+--- Length of the objective's gradient where a layer has given y, for image k.
+local function gradient_behind(engine, module, y, k)
+  local leaf = y:clone():require_grad()
+  local value = Module.intercept({ [module] = function() return leaf end }, engine.run, engine)
+  if value.requires_grad then value:sum():backward() end
+  return leaf.grad and leaf.grad:narrow(1, k, 1):to("f32"):norm():item() or 0
+end
+
+--- Share of zeros that each ReLU gives image k, the deadest first, and the objective's gradient
+-- there: "relu 100 % (gradient 0), ...".
 local function dead_units(engine, k)
   local list = {}
   look_at_layers(engine, function(name, m, y)
     if m.kind ~= "relu" and m.kind ~= "relu6" then return end
     local one = y:select(1, k):reshape(-1)
     local zeros = one:numel() - one:greater(0):to("f32"):sum():item()
-    list[#list + 1] = { name = name, share = zeros / one:numel() }
+    list[#list + 1] = { name = name, share = zeros / one:numel(), module = m, y = y }
   end)
   table.sort(list, function(a, b) return a.share > b.share end)
   local words = {}
   for i = 1, math.min(3, #list) do
-    words[i] = ("%s %.0f %%"):format(list[i].name, 100 * list[i].share)
+    local one = list[i]
+    words[i] = ("%s %.0f %% (gradient %.2g)"):format(one.name, 100 * one.share,
+      gradient_behind(engine, one.module, one.y, k))
   end
   return #words > 0 and "; units that are 0: " .. table.concat(words, ", ") or ""
 end
