@@ -1,12 +1,15 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- edgeai.dream.pixels - the slow engine of ea.dream.synthesise, the paper's: every image is
--- optimised by itself through ea.vis.render (Fourier parameters, small random shifts, Adam), so
--- that this becomes large:
+-- optimised by itself through ea.vis.render (Fourier parameters, Adam, small random shifts, scalings,
+-- rotations and mirrorings), so that this becomes large:
 --   - target |a - t|^2 / |t|^2 - tv * variation / (h w c) + ce * log p(label) - bn * statistics
 -- a: the teacher's pooled activation, t: its target, |t|^2 the mean square of the metadata's
 -- centroids; variation: the sum of the steps between neighbours; statistics: as in statistics.lua,
 -- over the part. Without bn an image depends on the seed and its number alone, not on the size of
 -- the parts nor on how many are made at a time.
+-- The spectra are scaled by frequency^-1.5. Lucid's ^-1 makes, in the tens of steps that tens of
+-- thousands of images leave time for, images of a third of a photograph's contrast, and rougher for
+-- it: what a student learns from them is of little use on photographs.
 
 local F = require "edgeai.ffi"
 local grad = require "edgeai.grad"
@@ -43,7 +46,8 @@ function Pixels:batch_of(k, labels, targets)
     seed = o.seed, first = (k - 1) * o.batch + 1, precision = o.precision, memory = o.memory,
     quiet = true,
     optimizer = vis.optimizer.adam { lr = o.lr },
-    transforms = { vis.transform.jitter(o.shift), vis.transform.flip() } })
+    param = vis.param.fourier { decay = 1.5 }, transforms = { vis.transform.jitter(o.shift),
+      vis.transform.scale(0.95, 1.1), vis.transform.rotate(5), vis.transform.flip() } })
   if result.interrupted then
     F.raise("interrupted in part %d of the dreams; the same call goes on", k)
   end
