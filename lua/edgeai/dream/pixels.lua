@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- edgeai.dream.pixels - the slow engine of ea.dream.synthesise, the paper's: every image is
--- optimised by itself through ea.vis.render (Fourier parameters, Adam, small random shifts, scalings,
--- rotations and mirrorings), so that this becomes large:
+-- optimised by itself through ea.vis.render (Fourier parameters, Adam, small random shifts,
+-- scalings, rotations and mirrorings), so that this becomes large:
 --   - target |a - t|^2 / |t|^2 - tv * variation / (h w c) + ce * log p(label) - bn * statistics
 -- a: the teacher's pooled activation, t: its target, |t|^2 the mean square of the metadata's
 -- centroids; variation: the sum of the steps between neighbours; statistics: as in statistics.lua,
