@@ -11,11 +11,12 @@ local function cifar10(own) -- a preset with what those of CIFAR-10 share
   own.teacher_net = own.teacher_net or { depth = 16, widths = { 16, 64, 128, 256 } }
   own.train, own.augment = own.train or { epochs = 36 }, { crop_pad = 4 }
   own.learn = own.learn or { images = 1500000, views = 2e5 }
+  own.students = own.students or { "wrn16-1" }
   return own
 end
 local cfg = ea.config {
   preset = { default = "quick",
-    quick = { precision = "auto", alternate = "cifar10", students = { "wrn10-1" } },
+    quick = { precision = "auto", alternate = "cifar10" },
     cifar10 = cifar10 { dreams = { count = 25600, steps = 48 } },
     beyond = cifar10 { sets = { "dreams", "real10pct" },
       priors = { target = 0, bn = 10, ce = 0.4, disagreement = 1.1 },
@@ -38,7 +39,7 @@ local cfg = ea.config {
   along = { steps = { 560, "of the first student after each part, where it is disagreed with" },
     batch = 128, reuse = { 4, "steps that share a teacher's answer" }, lr = 0.1,
     also = { type = "string", help = "folder of dreams made before, to learn from too" } },
-  students = { { "wrn16-1" }, "networks to teach, as wrnDEPTH-WIDEN" },
+  students = { { "wrn10-1" }, "networks to teach, as wrnDEPTH-WIDEN" },
   learn = { images = { 150000, "seen by each student in all" }, lr = { 0.1, above = 0 },
     views = { 120000, "augmented copies in all, answered once; 0: the teacher always runs" },
     temperature = 4, attention = { 0, "weight; needs views=0" }, weight_decay = 5e-4 },
@@ -56,7 +57,6 @@ local function with(group, more) -- a group of options, and more of them
   return more
 end
 local all = { seed = cfg.seed, precision = cfg.precision }
-
 -- 1. The teacher, and the metadata that leave its owner's house.
 teacher = teacher or ea.dream.teacher(run, d, cfg.teacher_net, with(cfg.train, with(all, {
   batch = cfg.batch, augment = cfg.augment })))

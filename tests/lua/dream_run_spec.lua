@@ -97,6 +97,16 @@ describe("experiments/dream.lua", function()
     assert.equal(whole, program.read(folder .. "/two/wrn10-1-dreams.safetensors"))
   end)
 
+  it("has presets of CIFAR-10 with students and data of their own", function()
+    local _, help = program.run(folder, "run experiments/dream.lua --help")
+    for _, name in ipairs { "beyond", "cifar10", "paper" } do
+      local line = help:match("\n  " .. name .. "(.-)\n  %f[%w]") or help:match("\n  " .. name .. "(.*)")
+      assert.truthy(line:find("students=wrn16-1", 1, true), name)
+      assert.truthy(line:find("alternate=cifar100", 1, true), name)
+      assert.truthy(line:find("precision=bf16", 1, true), name)
+    end
+  end)
+
   it("refuses a student that is none", function()
     local code, _, err = run("dream.lua --quiet --out three --set students=wrn10")
     assert.equal(1, code)
