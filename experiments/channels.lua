@@ -8,7 +8,7 @@ local cfg = ea.config {
   model = { type = "string", required = true, help = "FILE.safetensors or zoo:NAME" },
   layer = { "output", "a layer's name; with /pre: before its activation" },
   first = { 1, "first channel", type = "integer", least = 1 },
-  count = { 10, "how many channels", type = "integer", least = 1 },
+  count = { 10, "how many channels; 0: all of the layer", type = "integer", least = 0 },
   negative = { false, "also what they are smallest for" },
   steps = { 256, "of each image", type = "integer", least = 1 },
   variation = { 0, "weight of the total variation, for smoother pictures" },
@@ -19,8 +19,13 @@ local cfg = ea.config {
 }
 
 local net = ea.zoo.load(cfg.model)
-local obj, channels = ea.vis.objectives, {}
-for k = 1, cfg.count do channels[k] = cfg.first + k - 1 end
+local obj, channels, count = ea.vis.objectives, {}, cfg.count
+if count == 0 then
+  local s = net.input_shape
+  local one = ea.vis.layers(net:eval(), ea.zeros { 1, s[2], s[3], s[4] }, { cfg.layer })[cfg.layer]
+  count = math.max(1, one:size(one.ndim) - cfg.first + 1)
+end
+for k = 1, count do channels[k] = cfg.first + k - 1 end
 
 local run = ea.run.open("channels", cfg)
 local goal = obj.channel(cfg.layer, channels)
@@ -49,7 +54,7 @@ for k, channel in ipairs(channels) do
   end
 end
 ea.image.save(run:path("channels.png"), ea.image.grid(pictures, { scale = 4,
-  columns = cfg.negative and 2 * math.ceil(math.sqrt(cfg.count)) or cfg.count <= 10 and 5 or nil }))
+  columns = cfg.negative and 2 * math.ceil(math.sqrt(count)) or count <= 10 and 5 or nil }))
 ea.vis.gallery(run:path("channels.html"), page)
 run:summary { seconds = most.seconds, peak_bytes = most.peak, value = most.values:mean():item() }
 print(("%d pictures in %s and %s"):format(#pictures, run:path("channels.png"),

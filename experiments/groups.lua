@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- What a layer sees in one picture (Olah et al. 2018, "The Building Blocks of Interpretability"):
--- its activations in groups by non-negative matrix factorisation; where each group is, and what it
--- looks for.
+-- its activations in groups by non-negative matrix factorisation, or along their principal
+-- components; where each group is, and what it looks for.
 --   edgeai run experiments/groups.lua --set model=FILE.safetensors --set photo=PHOTO.png
 local ea = require "edgeai"
 
@@ -10,6 +10,8 @@ local cfg = ea.config {
   photo = { type = "string", required = true, help = "a PNG or JPEG file" },
   layer = { "layer2", "a layer behind a ReLU" },
   groups = { 6, "how many", type = "integer", least = 1 },
+  by = { default = "nmf", choices = { "nmf", "pca" },
+    help = "nmf: groups that add up; pca: directions, shown where they are above the mean" },
   steps = { 256, "of each picture", type = "integer", least = 1 },
 }
 
@@ -22,7 +24,17 @@ local A = ea.no_grad(function()
   return vis.layers(net, x, { cfg.layer })[cfg.layer]:to("f32")
 end)
 local h, w, c = A:size(2), A:size(3), A:size(4)
-local where, what, errors = vis.nmf(A:reshape(h * w, c), cfg.groups, { seed = cfg.seed })
+local places, where, what, left = A:reshape(h * w, c), nil, nil, nil
+if cfg.by == "nmf" then
+  local errors
+  where, what, errors = vis.nmf(places, cfg.groups, { seed = cfg.seed })
+  left = errors[errors:numel()] / A:square():sum():sqrt():item()
+else
+  local main = ea.pca(places, { components = cfg.groups })
+  where, what = main:project(places):clamp { low = 0 }, main.components
+  left = math.sqrt(math.max(0, 1 - main.variances:sum():item() / main.total))
+end
+local groups = what:size(1) -- of few directions there are fewer
 
 local run = ea.run.open("groups", cfg)
 local r = vis.render(net, vis.objectives.direction(cfg.layer, what), { steps = cfg.steps,
@@ -30,15 +42,15 @@ local r = vis.render(net, vis.objectives.direction(cfg.layer, what), { steps = c
 local function enlarged(maps)
   return ea.resize(maps, { height = size[2], width = size[3] })
 end
-local together = enlarged(ea.image.hues(where:to("f32"):reshape(1, h, w, cfg.groups)))
+local together = enlarged(ea.image.hues(where:to("f32"):reshape(1, h, w, groups)))
 together = together / together:max():item()
 local page = { title = "Groups of " .. cfg.layer, scale = 4,
   text = "where each group is in the picture, and what it looks for", { photo[1], "the picture" },
   { together[1], "all groups", "a hue for each" } }
 local pictures = { photo[1], together[1] }
-for k = 1, cfg.groups do
+for k = 1, groups do
   local map = where:narrow(2, k, 1):to("f32"):reshape(1, h, w, 1)
-  map = enlarged(map / map:max():item())
+  map = enlarged(map / math.max(map:max():item(), 1e-12))
   pictures[#pictures + 1] = (photo * 0.4 + map * 0.6)[1]
   pictures[#pictures + 1] = r.images[k]
   page[#page + 1] = { pictures[#pictures - 1], "group " .. k, "where" }
@@ -46,7 +58,6 @@ for k = 1, cfg.groups do
 end
 ea.image.save(run:path("groups.png"), ea.image.grid(pictures, { scale = 4, columns = 4 }))
 vis.gallery(run:path("groups.html"), page)
-local left = errors[errors:numel()] / A:square():sum():sqrt():item()
 run:summary { left_over = left }
-print(("%d groups, %.1f %% of the layer left over: %s"):format(cfg.groups, 100 * left,
+print(("%d groups, %.1f %% of the layer left over: %s"):format(groups, 100 * left,
   run:path("groups.html")))

@@ -252,17 +252,21 @@ describe("ea.vis.param", function()
     for _, w in ipairs { 6, 7 } do
       local start = ea.rng("start"):uniform({ 2, 5, w, 3 }, 0.05, 0.95, "f64")
       for name, p in pairs { pixel = param.pixel { image = start },
-        fourier = param.fourier { image = start }, clip = param.fourier { image = start,
+        fourier = param.fourier { image = start }, laplacian = param.laplacian { levels = 2,
+          image = start }, sum = param.sum { param.pixel {}, param.lowres { factor = 2 },
+          image = start }, whole = param.lowres { factor = 1, image = start }, clip = param.fourier { image = start,
           squash = "clip", colour = false } } do
         local built = p:build({ 5, w }, 3)
-        local leaf = built.leaves[1]
-        local rows = {}
-        for k = 1, 2 do
-          local row = leaf.init(nil, k, "f64")
-          rows[k] = row:reshape { 1, unpack(row.shape) }
+        local values = {}
+        for _, leaf in ipairs(built.leaves) do
+          local rows = {}
+          for k = 1, 2 do
+            local row = leaf.init(nil, k, "f64")
+            rows[k] = row:reshape { 1, unpack(row.shape) }
+          end
+          values[leaf.name] = ea.concat(rows, { axis = 1 })
         end
-        local x = built.image({ [leaf.name] = ea.concat(rows, { axis = 1 }) }, T_of(2))
-        close(x, start, 1e-9, name)
+        close(built.image(values, T_of(2)), start, 1e-9, name)
       end
     end
   end)
@@ -348,6 +352,15 @@ describe("ea.vis.param", function()
     end
     refused("expected { leaves = { ... }, raw = function(values, T) } of its make, got a number",
       ea.vis.register_param, "grey", { make = function() return 1 end })
+  end)
+
+  it("of few pixels starts as near to an image as these can be", function()
+    local small = ea.rng("small"):normal({ 3, 4, 3 }, 0, 1, "f64")
+    local p = param.lowres { factor = 2, colour = false }
+    local picture = p:build({ 6, 8 }, 3).image({ small = small:reshape(1, 3, 4, 3) }, T_of(1))
+    p = param.lowres { factor = 2, colour = false, image = picture:clamp { low = 2e-3,
+      high = 1 - 2e-3 } }
+    close(p:build({ 6, 8 }, 3).leaves[1].init(nil, 1, "f64"), small, 1e-6, "found again")
   end)
 
   it("measures colours and spectra of a data set", function()

@@ -173,6 +173,14 @@ describe("pictures with words", function()
       .. "--set model=net.safetensors --set photo=photo.png --set groups=2 --set steps=2")
     assert.equal(0, code, err)
     assert.matches("2 groups", out)
+    code, out, err = program.run(folder, "run " .. root .. "groups.lua --quiet --out p --set by=pca "
+      .. "--set model=net.safetensors --set photo=photo.png --set groups=3 --set steps=2")
+    assert.equal(0, code, err)
+    assert.matches("3 groups, [%d.]+ %% of the layer left over", out)
+    code, out, err = program.run(folder, "run " .. root .. "channels.lua --quiet --out a "
+      .. "--set model=net.safetensors --set layer=layer3/pre --set count=0 --set steps=1")
+    assert.equal(0, code, err)
+    assert.matches("8 pictures", out)
     for script, more in pairs { caricature = "--set photo=photo.png --set layers=layer1,layer2 "
       .. "--set steps=2", interpolate = "--set count=3 --set align=layer1 --set steps=2" } do
       code, out, err = program.run(folder, ("run %s%s.lua --quiet --out %s --set "

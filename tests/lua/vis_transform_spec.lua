@@ -32,6 +32,8 @@ describe("ea.vis.transform", function()
     rotate = { transform.rotate(20) }, flip = { transform.flip() },
     edge = { transform.edge "border", transform.jitter(3) },
     grey = { transform.edge(0.5), transform.rotate(30), transform.jitter(2) },
+    pad = { transform.pad(2, "reflect"), transform.jitter(2) }, frame = { transform.pad(1) },
+    repeated = { transform.pad(2, "border") }, crop = { transform.crop_or_pad(4, 9) },
     noise = { transform.noise(0.2) }, blur = { transform.blur(0.7) },
     colour = { transform.colour(0.2, 0.3) }, several = transform.standard(32),
     mixed = { transform.jitter(1), transform.noise(0.1), transform.roll(2), transform.edge(0.2) },
@@ -90,6 +92,21 @@ describe("ea.vis.transform", function()
     assert.same({ 2, 8, 8, 3 }, transform.apply(T_of(big), big, { transform.jitter(1) },
       { 8, 8 }).shape)
     assert.same({ 2, 8, 8, 3 }, transform.apply(T_of(big), big, {}, { 8, 8 }).shape)
+  end)
+
+  it("pads and crops around the middle", function()
+    local T = T_of(x)
+    local framed = transform.apply(T, x, { transform.pad(2, 0.25) }, { 10, 11 })
+    close(framed[{ {}, { 3, 8 }, { 3, 9 } }], x, 0, "inside")
+    close(framed[{ {}, { 1, 2 } }], ea.full({ 3, 2, 11, 3 }, 0.25), 0, "frame")
+    local mirrored = transform.apply(T, x, { transform.pad(1, "reflect") }, { 8, 9 })
+    close(mirrored[{ {}, 1, { 2, 8 } }], x[{ {}, 2 }], 0, "mirrored")
+    local repeated = transform.apply(T, x, { transform.pad(1, "border") }, { 8, 9 })
+    close(repeated[{ {}, 1, { 2, 8 } }], x[{ {}, 1 }], 0, "repeated")
+    local cut = transform.apply(T, x, { transform.crop_or_pad(4, 9) }, { 4, 9 })
+    close(cut[{ {}, {}, { 2, 8 } }], x[{ {}, { 2, 5 } }], 0, "cut")
+    close(cut[{ {}, {}, { 1, 1 } }], ea.full({ 3, 4, 1, 3 }, 0.5), 0, "grey")
+    assert.same({ 3, 6, 7, 3 }, transform.apply(T, x, { transform.pad(3) }, { 6, 7 }).shape)
   end)
 
   it("puts a random picture behind transparent ones", function()

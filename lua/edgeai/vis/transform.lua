@@ -9,6 +9,9 @@
 --   flip()                mirrored left to right, every second time
 --   edge(mode)            what lies outside for those beside it: "reflect" (the mirror image, also
 --                         without this), "border" (its pixels repeated), or a number: that grey
+--   pad(w, mode)          w pixels more on every side, mode as for edge (a grey, 0.5)
+--   crop_or_pad(h, w)     the middle h x w, with grey around it where that is larger; pad and this
+--                         change the size; what follows brings the whole to the network's
 --   noise(sd)             normal noise on every pixel
 --   blur(most)            a 3 x 3 binomial blur, as a share drawn from 0 to most
 --   colour(brightness, contrast)   x <- (x - 1/2) (1 + contrast u) + 1/2 + brightness v with u, v
@@ -147,6 +150,28 @@ end
 
 -- ---- what does not move pixels -----------------------------------------------------------------
 
+others.pad = function(_, t, x)
+  if t.mode ~= "border" then return padded(x, t.w, t.mode) end
+  local all = { top = t.w, bottom = t.w, left = t.w, right = t.w, mode = 2 }
+  return functions.pad2d(x, all)
+end
+
+others.crop_or_pad = function(_, t, x)
+  for axis = 2, 3 do
+    local n, to = x:size(axis), axis == 2 and t.h or t.w
+    local before = math.floor(math.abs(to - n) / 2)
+    if n > to then
+      x = x:narrow(axis, before + 1, to)
+    elseif n < to then
+      local sides = axis == 2 and { top = before, bottom = to - n - before }
+        or { left = before, right = to - n - before }
+      sides.value = 0.5
+      x = functions.pad2d(x, sides)
+    end
+  end
+  return x
+end
+
 others.noise = function(T, t, x, name)
   return x + T:draws(name, "normal", { x:size(2), x:size(3), x:size(4) }, 0, t.sd)
 end
@@ -224,6 +249,16 @@ end
 --- See the top of this file.
 function transform.noise(sd)
   return { name = "noise", sd = number("noise", sd, "a deviation", 0) }
+end
+--- See the top of this file.
+function transform.pad(w, mode)
+  mode = transform.edge(mode or 0.5).mode
+  return { name = "pad", w = number("pad", w, "pixels", 0), mode = mode }
+end
+--- See the top of this file.
+function transform.crop_or_pad(h, w)
+  return { name = "crop_or_pad", h = number("crop_or_pad", h, "a height", 1),
+    w = number("crop_or_pad", w or h, "a width", 1) }
 end
 --- See the top of this file.
 function transform.blur(most)

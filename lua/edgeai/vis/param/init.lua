@@ -123,7 +123,8 @@ function spec:build(size, channels)
   local picture = o.image and picture_of(o.image, h, w, c)
   if picture then
     if not made.start then
-      F.raise("param.%s cannot start from an image; param.pixel and param.fourier can", self.kind)
+      F.raise("param.%s cannot start from an image; param.pixel, fourier, laplacian, lowres and a "
+        .. "sum that begins with one of these can", self.kind)
     end
     local encoded = colour.encode(picture, matrix, o.squash)
     for _, leaf in ipairs(made.leaves) do
@@ -226,7 +227,14 @@ param.register("sum", { parts = F.none }, function(o)
       total = total and total + x or x
     end
     return total
-  end }
+  end, start = made[1].start and function(x) -- the first part has it all
+    local values = {}
+    for name, v in pairs(made[1].start(x)) do values["1." .. name] = v end
+    for _, leaf in ipairs(leaves) do
+      values[leaf.name] = values[leaf.name] or tensor.zeros(leaf.size, "f64")
+    end
+    return values
+  end or nil }
 end, { help = "Their sum before colours are made: shared and own parts." })
 
 --- A wrong name suggests the nearest; plugins are asked first.

@@ -41,6 +41,13 @@ local function small_size(o, factor)
   return { part(o.size[1]), part(o.size[2]) }
 end
 
+--- The matrix {n, out} that makes of `out` pixels the n whose enlargement is nearest to them.
+local function nearest(n, out, offset)
+  local m = lowres.matrix(n, out, offset, "f64")
+  local u, s, vt = require("edgeai").svd(m)
+  return functions.matmul(u / s:clamp { low = 1e-9 }, vt)
+end
+
 local function make_lowres(o, param)
   local small = small_size(o, o.factor)
   local offset = o.offset == true and math.floor(o.factor / 2) or o.offset
@@ -62,7 +69,14 @@ local function make_lowres(o, param)
       x = x:expand(T.n, small[1], small[2], o.channels)
     end
     return lowres.enlarge(x, o.size, offset, T.dtype)
-  end }
+  end, start = not images and function(x) -- the nearest that so few pixels can be
+    local down, across = nearest(small[1], o.size[1], offset), nearest(small[2], o.size[2], offset)
+    local h, w, c = o.size[1], o.size[2], o.channels
+    local rows = functions.matmul(down, x:reshape(h, w * c)):reshape(small[1], w, c)
+    local columns = rows:permute(1, 3, 2):contiguous():reshape(small[1] * c, w)
+    return { small = functions.matmul(columns, across, { tb = true })
+      :reshape(small[1], c, small[2]):permute(1, 3, 2):contiguous() }
+  end or nil }
 end
 
 local function make_laplacian(o, param)
@@ -78,6 +92,10 @@ local function make_laplacian(o, param)
       total = total and total + x or x
     end
     return total
+  end, start = function(x) -- the largest has it all
+    local values = { level1 = x }
+    for k = 2, o.levels do values["level" .. k] = tensor.zeros(leaves[k].size, "f64") end
+    return values
   end }
 end
 
