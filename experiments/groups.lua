@@ -24,7 +24,8 @@ local A = ea.no_grad(function()
   return vis.layers(net, x, { cfg.layer })[cfg.layer]:to("f32")
 end)
 local h, w, c = A:size(2), A:size(3), A:size(4)
-local places, where, what, left = A:reshape(h * w, c), nil, nil, nil
+local places = A:reshape(h * w, c)
+local where, what, left -- maps {places, groups}, directions {groups, c}, the share left over
 if cfg.by == "nmf" then
   local errors
   where, what, errors = vis.nmf(places, cfg.groups, { seed = cfg.seed })

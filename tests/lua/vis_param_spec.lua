@@ -251,11 +251,13 @@ describe("ea.vis.param", function()
   it("gives back the image it starts from, of odd and even widths", function()
     for _, w in ipairs { 6, 7 } do
       local start = ea.rng("start"):uniform({ 2, 5, w, 3 }, 0.05, 0.95, "f64")
-      for name, p in pairs { pixel = param.pixel { image = start },
-        fourier = param.fourier { image = start }, laplacian = param.laplacian { levels = 2,
-          image = start }, sum = param.sum { param.pixel {}, param.lowres { factor = 2 },
-          image = start }, whole = param.lowres { factor = 1, image = start }, clip = param.fourier { image = start,
-          squash = "clip", colour = false } } do
+      for name, p in pairs {
+        pixel = param.pixel { image = start }, fourier = param.fourier { image = start },
+        laplacian = param.laplacian { levels = 2, image = start },
+        sum = param.sum { param.pixel {}, param.lowres { factor = 2 }, image = start },
+        whole = param.lowres { factor = 1, image = start },
+        clip = param.fourier { image = start, squash = "clip", colour = false },
+      } do
         local built = p:build({ 5, w }, 3)
         local values = {}
         for _, leaf in ipairs(built.leaves) do
