@@ -8,7 +8,7 @@ local ea = require "edgeai"
 local cfg = ea.config {
   model = { "zoo:wrn16-4-cifar10", "FILE.safetensors or zoo:NAME" },
   photo = { type = "string", required = true, help = "a PNG or JPEG file" },
-  layer = { "group3", "whose activations" },
+  layer = { "group3/post", "whose activations; /post: behind the ReLU, where 0 is unseen" },
   class = { 0, "number of the class; 0: the one that the network sees", type = "integer",
     least = 0 },
   against = { 0, "of the other class; 0: the next likely one", type = "integer", least = 0 },

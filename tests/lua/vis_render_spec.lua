@@ -266,6 +266,25 @@ describe("ea.vis.render", function()
   end)
 end)
 
+describe("redirected ReLUs", function()
+  it("serve for as many steps as is said, Lucid's for 17", function()
+    local dead = network()
+    dead:requires_grad(false)
+    dead.bn1.weight[2], dead.bn1.bias[2] = 1e-4, -5 -- no image brings it above 0
+    local function stops(more)
+      local o = quick(more)
+      o.steps = 20
+      o.redirect = more.redirect
+      local message = sentence(ea.vis.render, dead, "relu:2", o)
+      return tonumber(message:match("reaches image 1 at step (%d+)"))
+    end
+    assert.equal(17, stops { transforms = {} })
+    assert.equal(5, stops { transforms = {}, redirect = 4 })
+    assert.equal(1, stops { transforms = {}, redirect = 0 })
+    assert.equal(18, stops { transforms = {}, lucid = true })
+  end)
+end)
+
 describe("Module.replace", function()
   it("gives layers of a kind another forward, for a while", function()
     local net = ea.nn.sequential { ea.nn.relu {}, ea.nn.sigmoid {} }

@@ -40,6 +40,22 @@ describe("ea.vis.attribution", function()
     assert.is_true(math.abs(logit(real(images)):sum():item() - whole) < 1e-6)
   end)
 
+  it("may be of what an activation gives: then nothing seen is zero", function()
+    local lin = ea.nn.sequential { { "a", ea.nn.linear { 3, 3 } }, { "relu", ea.nn.relu {} },
+      { "b", ea.nn.linear { 3, 2, bias = false } } }
+    local function second(out) return out:narrow(2, 2, 1) end
+    local v = ea.tensor { { 1, 2, -1 } }
+    local got = ea.vis.attribution(lin, v, "a/post", second)
+    assert.same(ea.vis.attribution(lin, v, "relu", second):tolist(), got:tolist())
+    assert.is_true(math.abs(got:sum():item() - second(lin(v)):sum():item()) < 1e-6)
+    local ok, message = pcall(ea.vis.attribution, lin, v, "relu/pre", second)
+    assert.is_false(ok)
+    assert.truthy(message:find("only what a layer gives can be looked at here", 1, true), message)
+    ok, message = pcall(ea.vis.attribution, lin, v, "b/post", second)
+    assert.is_false(ok)
+    assert.truthy(message:find("there is no activation behind it", 1, true), message)
+  end)
+
   it("says what is wrong", function()
     for sentence, fn in pairs {
       ["there is no layer 'b'"] = function() ea.vis.attribution(net, x, "b", score) end,

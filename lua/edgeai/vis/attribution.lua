@@ -4,6 +4,7 @@
 --   a = ea.vis.attribution(net, x, "layer2", function(out) return out:narrow(2, 4, 1) end)
 --   a:sum{4}                      -- of each position; a:sum{2, 3}: of each channel
 --
+-- The layer is named as everywhere, with /post where what its activation gives is meant.
 -- x {n, h, w, c} is what the network takes (normalised); score(outputs) gives numbers, whose sum is
 -- taken. With A the layer's activations and g(A) the score's gradient there (in evaluation mode):
 --   steps = 0 (the default)   A g(A), the score's change to first order
@@ -35,7 +36,7 @@ end
 
 local function compute(net, x, name, score, o)
   local A = grad.no_grad(function() return layers.run(net, x, { name })[name] end)
-  local module = net:get(name)
+  local module = grad.no_grad(layers.module, net, x, name)
   if o.steps == 0 then return (gradient_at(net, x, module, A, score) * A):to("f32") end
   local total
   for k = 1, o.steps do

@@ -67,6 +67,22 @@ local function look(entry, m, x, y)
   return entry.before
 end
 
+--- The layer whose output has that name for the input x: with /post, the activation behind it.
+function layers.module(net, x, name)
+  local entry, found = parse(net, name), nil
+  if entry.part == "out" then return entry.module end
+  if entry.part ~= "post" then
+    F.raise("layer '%s': only what a layer gives can be looked at here: without /%s, or with /post",
+      name, entry.part)
+  end
+  Module.observe(function(m)
+    found = found or entry.passed and activations[m.kind] and m
+    entry.passed = entry.passed or m == entry.module
+  end, net, x)
+  if not found then F.raise("layer '%s': there is no activation behind it", name) end
+  return found
+end
+
 local all_found = {}
 
 --- Applies net to x until the named layers have run: { name = tensor }. Works eagerly and in
