@@ -10,7 +10,7 @@ local function cifar10(own) -- a preset with what those of CIFAR-10 share
   own.data, own.alternate, own.precision = "cifar10", "cifar100", "bf16"
   own.teacher_net = own.teacher_net or { depth = 16, widths = { 16, 64, 128, 256 } }
   own.train, own.augment = own.train or { epochs = 36 }, { crop_pad = 4 }
-  own.learn = own.learn or { images = 1500000, views = 2e5 }
+  own.learn = own.learn or { images = 1000000 }
   own.students = own.students or { "wrn16-1" }
   return own
 end
@@ -19,12 +19,12 @@ local cfg = ea.config {
     quick = { precision = "auto", alternate = "cifar10" },
     cifar10 = cifar10 { dreams = { count = 25600, steps = 48 } },
     beyond = cifar10 { sets = { "dreams", "real10pct" },
+      learn = { images = 1500000, views = 2e5, attention = 0 },
       priors = { target = 0, bn = 10, ce = 0.4, disagreement = 1.1 },
       dreams = { engine = "generator", count = 51200, steps = 10, lr = 2e-3 } },
     paper = cifar10 { teacher_net = { depth = 40, widths = { 16, 64, 128, 256 } },
       train = { epochs = 200 }, students = { "wrn16-1", "wrn40-2", "wrn40-4" },
-      dreams = { count = 51200, steps = 512 },
-      learn = { images = 2500000, attention = 1000, views = 0 } } },
+      dreams = { count = 51200, steps = 512 }, learn = { images = 2500000 } } },
   data = { "fashion-mnist", "data set, or the path of a folder of images per class" },
   alternate = { type = "string", help = "another data set to learn from, without its labels" },
   teacher = { type = "string", help = "trained teacher: FILE.safetensors or zoo:NAME" },
@@ -41,8 +41,8 @@ local cfg = ea.config {
     also = { type = "string", help = "folder of dreams made before, to learn from too" } },
   students = { { "wrn10-1" }, "networks to teach, as wrnDEPTH-WIDEN" },
   learn = { images = { 150000, "seen by each student in all" }, lr = { 0.1, above = 0 },
-    views = { 120000, "augmented copies in all, answered once; 0: the teacher always runs" },
-    temperature = 4, attention = { 0, "weight; needs views=0" }, weight_decay = 5e-4 },
+    views = { 0, "augmented copies in all, answered once; 0: the teacher always runs" },
+    temperature = 4, attention = { 1000, "weight; needs views=0" }, weight_decay = 5e-4 },
   sets = { { "noise", "dreams", "alternate", "real", "real10pct" }, "what to learn from" },
   batch = { 128, "images in a step" }, augment = { crop_pad = 0, flip = "random" } }
 local d = ea.data.load(cfg.data, { val = 0, seed = cfg.seed })

@@ -18,7 +18,7 @@ describe("experiments/dream.lua", function()
 
   local settings = "--set teacher_net.widths=4,4,4,8 --set train.epochs=1 --set dreams.count=40 "
     .. "--set dreams.batch=20 --set dreams.steps=2 --set metadata.share=0.5 --set batch=30 "
-    .. "--set metadata.clusters=2 --set learn.images=150 --set learn.views=300 "
+    .. "--set metadata.clusters=2 --set learn.images=150 "
     .. "--set precision=f32 --set alternate=./others "
 
   local function run(arguments)
@@ -74,7 +74,8 @@ describe("experiments/dream.lua", function()
   it("goes beyond without metadata, and on with --resume", function()
     local given = "--set teacher=one/teacher.safetensors --set priors.target=0 --set priors.bn=1 "
       .. "--set priors.ce=1 --set priors.disagreement=1 --set dreams.engine=generator "
-      .. "--set along.steps=3 --set along.reuse=2 --set sets=dreams --set dreams.count=60 "
+      .. "--set along.steps=3 --set along.reuse=2 --set sets=dreams,real10pct "
+      .. "--set dreams.count=60 --set learn.attention=0 --set learn.views=300 "
       .. "--set along.also=one/dreams "
     local code, out, err = run("dream.lua --quiet --out two " .. settings .. given)
     assert.equal(0, code, err)
@@ -84,6 +85,7 @@ describe("experiments/dream.lua", function()
     local s = summary "two"
     assert.equal(0, s["metadata.bytes"])
     assert.is_number(s["student.wrn10-1.accuracy.dreams"])
+    assert.is_number(s["student.wrn10-1.accuracy.real10pct"])
     local whole = program.read(folder .. "/two/wrn10-1-dreams.safetensors")
     os.remove(folder .. "/two/dreams/dreams-00003.npz")
     code, out, err = run("dream.lua --quiet --resume two")

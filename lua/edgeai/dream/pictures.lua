@@ -83,23 +83,20 @@ local function together(path, r, activations)
     { name = "targets", x = u, y = v, colour = "#D55E00" } } })
 end
 
---- One row for each class, the first ten of it.
+--- One row for each class, ten of it from all parts, the first ones to the left.
 local function samples(path, r)
-  local rows, k, full = {}, 1, 0
-  while full < r.data.classes and F.C.ea_file_exists(files.part(r.report.folder, k)) == 1 do
+  local rows, parts, columns = {}, 0, 10
+  while F.C.ea_file_exists(files.part(r.report.folder, parts + 1)) == 1 do parts = parts + 1 end
+  for label = 1, r.data.classes do rows[label] = {} end
+  for k = 1, parts do
     local part = files.read(files.part(r.report.folder, k))
     for i = 1, part.images:size(1) do
-      local label = part.labels:get(i)
-      rows[label] = rows[label] or {}
-      if #rows[label] < 10 then
-        table.insert(rows[label], part.images:select(1, i):clone())
-        if #rows[label] == 10 then full = full + 1 end
-      end
+      local row = rows[part.labels:get(i)]
+      if #row < math.ceil(10 * k / parts) then row[#row + 1] = part.images:select(1, i):clone() end
     end
-    k = k + 1
   end
-  local list, columns = {}, 10
-  for label = 1, r.data.classes do columns = math.min(columns, #(rows[label] or {})) end
+  local list = {}
+  for label = 1, r.data.classes do columns = math.min(columns, #rows[label]) end
   if columns == 0 then return nil, "there are fewer dreams than classes" end
   for label = 1, r.data.classes do
     for i = 1, columns do list[#list + 1] = rows[label][i] end
