@@ -13,7 +13,9 @@ local cfg = ea.config {
   steps = { 256, "of each image", type = "integer", least = 1 },
   variation = { 0, "weight of the total variation, for smoother pictures" },
   param = { default = "fourier", choices = { "fourier", "pixel" }, help = "what is optimised" },
-  colour = { default = "lucid", choices = { "lucid", "none" }, help = "how colours are joined" },
+  colour = { default = "lucid", choices = { "lucid", "data", "none" },
+    help = "how colours are joined; data: as in the data set's images" },
+  data = { "cifar10", "data set for colour=data, or the path of a folder of images per class" },
   transforms = { default = "standard", choices = { "standard", "none", "lucid" },
     help = "lucid: all as Lucid does it" },
 }
@@ -28,10 +30,12 @@ end
 for k = 1, count do channels[k] = cfg.first + k - 1 end
 
 local run = ea.run.open("channels", cfg)
+local colour = cfg.colour
+if colour == "data" then colour = ea.vis.colour(ea.data.load(cfg.data).train) end
 local goal = obj.channel(cfg.layer, channels)
 local smooth = cfg.variation * obj.total_variation()
 local options = { steps = cfg.steps, seed = cfg.seed, precision = cfg.precision,
-  param = ea.vis.param[cfg.param] { colour = cfg.colour ~= "none" and cfg.colour },
+  param = ea.vis.param[cfg.param] { colour = colour ~= "none" and colour },
   transforms = cfg.transforms == "none" and {} or nil, lucid = cfg.transforms == "lucid",
   dead = "keep" }
 local most = ea.vis.render(net, goal - smooth, options)

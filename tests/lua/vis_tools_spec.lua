@@ -198,6 +198,16 @@ describe("pictures with words", function()
       .. "--set model=net.safetensors --set layer=layer3/pre --set count=0 --set steps=1")
     assert.equal(0, code, err)
     assert.matches("8 pictures", out)
+    os.execute(("mkdir -p '%s/pictures/a' '%s/pictures/b'"):format(folder, folder))
+    for k = 1, 6 do
+      local path = ("%s/pictures/%s/%d.png"):format(folder, k % 2 == 0 and "a" or "b", k)
+      ea.image.save(path, ea.rng("data", { index = k }):uniform { 8, 8, 3 })
+    end
+    code, out, err = program.run(folder, "run " .. root .. "channels.lua --quiet --out o "
+      .. "--set model=net.safetensors --set count=2 --set steps=1 --set colour=data "
+      .. "--set data=./pictures")
+    assert.equal(0, code, err)
+    assert.matches("2 pictures", out)
     for script, more in pairs { caricature = "--set photo=photo.png --set layers=layer1,layer2 "
       .. "--set steps=2", interpolate = "--set count=3 --set align=layer1 --set steps=2" } do
       code, out, err = program.run(folder, ("run %s%s.lua --quiet --out %s --set "
