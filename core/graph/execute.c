@@ -248,6 +248,7 @@ double ea_graph_node_bytes(const ea_graph *g, int i, int backward) {
     if (backward) sum += bytes_of(c->gin[k]);
   }
   for (int j = 0; j < c->nout; j++) {
+    if (j == 0 && c->deferred) continue;
     if (backward ? c->op->need_out >> j & 1 : j < c->op->nout || c->needs_backward)
       sum += bytes_of(c->out[j]);
     if (backward) sum += bytes_of(c->gout[j]);

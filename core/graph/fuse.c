@@ -58,6 +58,34 @@ static void fuse_norm(ea_graph *g) {
   }
 }
 
+/* Is v read by convolutions alone, as their input? */
+static int feeds_convolutions(const ea_graph *g, int v) {
+  for (int i = 0; i < g->nnode; i++)
+    for (int k = 0; k < g->node[i].call.nin; k++)
+      if (g->node[i].in[k] == v && (k || !is_op(&g->node[i], "conv2d"))) return 0;
+  return !g->value[v].keep;
+}
+
+/* conv2d(batch_norm(x), w), with a ReLU between or not: the convolution reads x through it, and
+ * what the batch_norm makes needs no memory (it is x's, as far as anyone can tell). */
+static void defer_norms(ea_graph *g) {
+  for (int i = 0; i < g->nnode; i++) {
+    ea_gnode *n = &g->node[i];
+    if (!is_op(n, "batch_norm") || n->fused || g->value[n->in[0]].tensor->dtype == EA_F64 ||
+        g->value[n->in[0]].tensor->ndim != 4)
+      continue;
+    int v = n->out[0];
+    if (n->call.fused_relu)
+      for (int k = i + 1; k < g->nnode; k++)
+        if (is_op(&g->node[k], "relu") && g->node[k].in[0] == n->out[0]) v = g->node[k].out[0];
+    if (!feeds_convolutions(g, v)) continue;
+    n->call.deferred = 1;
+    g->value[n->out[0]].data_of = n->in[0];
+    for (int k = i + 1; k < g->nnode; k++)
+      if (is_op(&g->node[k], "conv2d") && g->node[k].in[0] == v) g->node[k].call.through = &n->call;
+  }
+}
+
 /* A reshape's output is its input's memory, and (if that gets no other contribution) its input's
  * gradient is its output's memory. */
 static void alias_reshapes(ea_graph *g) {
@@ -140,6 +168,7 @@ static void share_gradients(ea_graph *g) {
 void ea_graph_fuse(ea_graph *g) {
   fuse_relu(g);
   fuse_norm(g);
+  defer_norms(g);
   alias_reshapes(g);
   fuse_residual(g);
   share_gradients(g);

@@ -62,6 +62,15 @@ static unsigned needed_inputs(const ea_graph *g, const ea_gnode *n) {
                              n->call.nin > 1 && g->value[n->in[1]].wants_grad);
 }
 
+/* A convolution that reads through a batch_norm needs what that computed and was given. */
+static void lend_norm(const ea_graph *g, const ea_gnode *n, int i, lifetime *l) {
+  int value = n->in[0], last = n->backward ? backward_at(g, i) : forward_at(i);
+  const ea_gnode *norm = &g->node[g->value[value].producer];
+  if (norm->fused) norm = &g->node[g->value[norm->in[0]].producer]; /* a ReLU between */
+  for (int k = 1; k < norm->call.nin; k++) live(&l[data_root(g, norm->in[k])], last);
+  for (int j = 1; j < norm->call.nout; j++) live(&l[data_root(g, norm->out[j])], last);
+}
+
 static void data_lifetimes(const ea_graph *g, lifetime *l) {
   for (int i = 0; i < g->nnode; i++) {
     const ea_gnode *n = &g->node[i];
@@ -77,6 +86,7 @@ static void data_lifetimes(const ea_graph *g, lifetime *l) {
       live(v, forward_at(i));
       if (n->backward && !n->fused && need_out >> j & 1) live(v, backward_at(g, i));
     }
+    if (n->call.through) lend_norm(g, n, i, l);
   }
   for (int v = 0; v < g->nvalue; v++)
     if (g->value[v].keep) live(&l[data_root(g, v)], end_of_time(g));

@@ -20,7 +20,6 @@
 #include <math.h>
 
 #include "batch_norm.h"
-#include "lanes.h"
 
 enum { MOST_SHARDS = 64, SHARD = 32768, TILE = 8192, TILE_ROWS = 128, /* elements; rows */
        SIDE = 4 };
@@ -31,7 +30,7 @@ typedef struct job {
   int dtype, relu, add;
   int64_t rows, channels, shard_rows, shards;
   double *partial;  /* {shards, 2, channels} */
-  const float *a, *b, *c, *d; /* per channel; see each kernel */
+  const float *a, *b, *c, *d; /* per channel; see each kernel; a, b: forward's scale and shift */
 } job;
 
 static void describe(const ea_call *c, ea_bn *b) {
@@ -47,7 +46,7 @@ static void describe(const ea_call *c, ea_bn *b) {
 
 int ea_bn_relu(const ea_call *c) { return c->attr[3] != 0 || c->fused_relu; }
 
-void ea_bn_line(const ea_call *c, float *scale, float *shift) {
+void ea_bn_fold(const ea_call *c, float *scale, float *shift) {
   const float *weight = ea_f32(c->in[BN_WEIGHT]), *bias = ea_f32(c->in[BN_BIAS]);
   const float *mean = ea_f32(c->in[BN_RUNNING_MEAN]), *var = ea_f32(c->in[BN_RUNNING_VAR]);
   for (int64_t k = 0; k < c->in[BN_WEIGHT]->size[0]; k++) {
@@ -117,20 +116,6 @@ EA_INLINE void tile_moments(const job *j, int dtype, int64_t row, int64_t end, i
   add_sums(square + k, lanes, q, n);
 }
 
-/* y = a * x + b, then the ReLU. */
-EA_INLINE void tile_apply(const job *j, int dtype, int64_t row, int64_t end, int64_t k, int lanes,
-                          int n) {
-  ea_lanes scale[SIDE], shift[SIDE];
-  load_each(scale, lanes, j->a, EA_F32, k, n);
-  load_each(shift, lanes, j->b, EA_F32, k, n);
-  for (int64_t at = row * j->channels + k; row < end; row++, at += j->channels)
-    EACH_LANE(b) {
-      int64_t i = at + b * EA_LANES;
-      ea_lanes v = ea_lanes_load(j->x, dtype, i, n) * scale[b] + shift[b];
-      ea_lanes_store(j->to, dtype, i, n, j->relu ? ea_lanes_relu(v) : v);
-    }
-}
-
 /* The gradient behind the ReLU, given x and forward's scale and shift. */
 EA_INLINE ea_lanes uncut(const job *j, int dtype, int64_t at, int n, ea_lanes x, ea_lanes scale,
                          ea_lanes shift) {
@@ -179,20 +164,21 @@ EA_INLINE void tile_grad(const job *j, int dtype, int64_t row, int64_t end, int6
 
 /* ---- shards: tiles of rows, lanes of channels ---- */
 
-enum { MOMENTS, APPLY, GRAD_SUMS, GRAD };
+enum { MOMENTS, GRAD_SUMS, GRAD };
+
+/* A second pass goes backwards: what the first read last is still in the cache. */
+static int64_t from_behind(const job *j, int64_t shard) { return j->shards - 1 - shard; }
 
 EA_INLINE void run_tile(const job *j, int kernel, int dtype, int64_t row, int64_t end, int64_t k,
                         int lanes, int n, double *partial) {
   double *second = partial + j->channels;
   if (kernel == MOMENTS) tile_moments(j, dtype, row, end, k, lanes, n, partial, second);
-  if (kernel == APPLY) tile_apply(j, dtype, row, end, k, lanes, n);
   if (kernel == GRAD_SUMS) tile_grad_sums(j, dtype, row, end, k, lanes, n, partial, second);
   if (kernel == GRAD) tile_grad(j, dtype, row, end, k, lanes, n);
 }
 
 EA_INLINE void run_tiles(const job *j, int kernel, int dtype, int64_t shard) {
-  /* The second pass goes backwards: what the first read last is still in the cache. */
-  if (kernel == APPLY || kernel == GRAD) shard = j->shards - 1 - shard;
+  if (kernel == GRAD) shard = from_behind(j, shard);
   int64_t begin = shard * j->shard_rows, end = EA_MIN(begin + j->shard_rows, j->rows);
   int64_t tile = EA_MIN(TILE_ROWS, EA_MAX(1, TILE / j->channels));
   double *partial = j->partial ? j->partial + shard * 2 * j->channels : NULL;
@@ -222,9 +208,17 @@ EA_INLINE void run_tiles(const job *j, int kernel, int dtype, int64_t shard) {
     else run_tiles(j, kernel, EA_BF16, shard);                  \
   }
 SHARD_FUNCTION(moments_shard, MOMENTS)
-SHARD_FUNCTION(apply_shard, APPLY)
 SHARD_FUNCTION(grad_sums_shard, GRAD_SUMS)
 SHARD_FUNCTION(grad_shard, GRAD)
+
+static void apply_shard(void *arg, int64_t shard) {
+  const job *j = arg;
+  int64_t begin = from_behind(j, shard) * j->shard_rows, e = ea_dtype_size(j->dtype);
+  int64_t rows = EA_MIN(j->shard_rows, j->rows - begin), at = begin * j->channels * e;
+  ea_bn_line line = {j->a, j->b, j->relu};
+  ea_bn_apply(&line, j->dtype, 0, j->channels, (char *)j->to + at, j->channels,
+              (const char *)j->x + at, j->channels, rows);
+}
 
 /* Sum i (0 or 1) of a channel over the shards, in order. */
 static double total(const job *j, int i, int64_t k) {
@@ -271,11 +265,10 @@ static int batch_statistics(ea_call *c, const ea_bn *b, job *j, float *shift) {
   return EA_OK;
 }
 
-/* forward's a and b: the same in backward, bit for bit, or the ReLU's cut would move. */
-static void scale_and_shift(const ea_call *c, int64_t channels, float *scale, float *shift) {
+void ea_bn_find_line(const ea_call *c, float *scale, float *shift) {
   const float *weight = ea_f32(c->in[BN_WEIGHT]), *bias = ea_f32(c->in[BN_BIAS]);
   const float *mean = ea_f32(c->out[1]), *rstd = ea_f32(c->out[2]);
-  for (int64_t k = 0; k < channels; k++) {
+  for (int64_t k = 0; k < c->in[BN_WEIGHT]->size[0]; k++) {
     scale[k] = weight[k] * rstd[k];
     shift[k] = (float)(bias[k] - (double)mean[k] * scale[k]);
   }
@@ -300,7 +293,8 @@ static int forward(ea_call *c) {
       ea_f32(c->out[2])[k] = (float)(1 / sqrt(ea_f32(c->in[BN_RUNNING_VAR])[k] + b.eps));
     }
   }
-  scale_and_shift(c, b.channels, vector, vector + b.channels);
+  if (c->deferred) return EA_OK;
+  ea_bn_find_line(c, vector, vector + b.channels);
   j.a = vector;
   j.b = vector + b.channels;
   j.to = ea_ptr(c->out[0]);
@@ -330,7 +324,7 @@ static int backward(ea_call *c) {
   EA_TRY(begin(c, &b, &j, 4, &vector));
   float *slope = vector + 2 * b.channels, *level = vector + 3 * b.channels;
   const float *rstd = ea_f32(c->out[2]);
-  scale_and_shift(c, b.channels, vector, vector + b.channels);
+  ea_bn_find_line(c, vector, vector + b.channels);
   j.g = ea_ptr(c->gout[0]);
   j.a = vector;
   j.b = vector + b.channels;

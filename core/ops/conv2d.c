@@ -12,7 +12,9 @@
  *
  * A batch_norm in evaluation mode behind it is a scale and a shift of the output channels: in a
  * captured graph they go into w and bias (folding; every run does it anew, so changed parameters
- * count), and a ReLU behind that into the writing of y and the reading of its gradient.
+ * count), and a ReLU behind that into the writing of y and the reading of its gradient. One before
+ * it, in whatever mode, is applied to x where that is read, in forward and for the gradient of w:
+ * what it makes is never a tensor.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +22,6 @@
 #include "amx.h"
 #include "batch_norm.h"
 #include "conv2d.h"
-#include "lanes.h"
 
 static int engine = -1; /* as ea_conv_set_engine counts them; -1: not decided yet */
 
@@ -117,35 +118,59 @@ static int run(ea_call *c, const ea_conv *v, int pass, int dry) {
   return EA_OK;
 }
 
-/* ---- a folded batch_norm ---- */
+/* ---- what fused calls own ---- */
 
-typedef struct folded {
-  ea_tensor *w, *bias;
-} folded;
+typedef struct fusion {
+  ea_tensor *w, *bias;  /* with a norm: folded */
+  ea_tensor *line_data; /* with a batch_norm to read through: scale, then shift */
+  ea_bn_line line;
+} fusion;
 
-static void free_folded(void *state) {
-  folded *f = state;
+static void free_fusion(void *state) {
+  fusion *f = state;
   ea_tensor_release(f->w);
   ea_tensor_release(f->bias);
+  ea_tensor_release(f->line_data);
   ea_free(f);
 }
 
-static int make_folded(ea_call *c) {
+static int make_fusion(ea_call *c) {
   if (c->state) return EA_OK;
-  folded *f = ea_alloc_zero(sizeof *f);
+  fusion *f = ea_alloc_zero(sizeof *f);
   if (!f) return EA_ERR_MEMORY;
   c->state = f;
-  c->free_state = free_folded;
-  EA_TRY(ea_tensor_new(EA_F32, 4, c->in[1]->size, &f->w));
-  return ea_tensor_new(EA_F32, 1, c->in[1]->size, &f->bias);
+  c->free_state = free_fusion;
+  if (c->norm) {
+    EA_TRY(ea_tensor_new(EA_F32, 4, c->in[1]->size, &f->w));
+    EA_TRY(ea_tensor_new(EA_F32, 1, c->in[1]->size, &f->bias));
+  }
+  if (c->through) {
+    int64_t channels = c->in[0]->size[3];
+    EA_TRY(ea_tensor_new(EA_F32, 1, (int64_t[]){2 * channels}, &f->line_data));
+    float *scale = ea_f32(f->line_data);
+    f->line = (ea_bn_line){scale, scale + channels, ea_bn_relu(c->through)};
+  }
+  return EA_OK;
 }
 
+const ea_bn_line *ea_conv_line(const ea_call *c) {
+  return c->through ? &((const fusion *)c->state)->line : NULL;
+}
+
+static void find_line(const ea_call *c) {
+  if (!c->through) return;
+  float *scale = ea_f32(((const fusion *)c->state)->line_data);
+  ea_bn_find_line(c->through, scale, scale + c->in[0]->size[3]);
+}
+
+/* ---- a folded batch_norm ---- */
+
 static void fold(const ea_call *c) {
-  const folded *f = c->state;
+  const fusion *f = c->state;
   int64_t o = f->bias->size[0], count = ea_tensor_count(f->w) / o;
   float *w = ea_f32(f->w), *shift = ea_f32(f->bias);
   float *scale = w + o * (count - 1); /* its last numbers are written last */
-  ea_bn_line(c->norm, scale, shift);
+  ea_bn_fold(c->norm, scale, shift);
   for (int64_t k = 0; k < o; k++) {
     float by = scale[k];
     if (c->nin == 3) shift[k] += by * ea_f32(c->in[2])[k];
@@ -155,7 +180,7 @@ static void fold(const ea_call *c) {
 
 /* Runs a pass with the folded weights in place of the call's. */
 static int run_folded(ea_call *c, const ea_conv *v, int pass, int dry) {
-  const folded *f = c->state;
+  const fusion *f = c->state;
   ea_tensor *w = c->in[1], *bias = c->in[2];
   int nin = c->nin;
   c->in[1] = f->w;
@@ -207,6 +232,7 @@ static int forward(ea_call *c) {
   ea_conv v;
   describe(c, &v);
   if (!v.n) return EA_OK;
+  find_line(c);
   if (!c->norm) return run(c, &v, EA_CONV_FORWARD, 0);
   fold(c);
   return run_folded(c, &v, EA_CONV_FORWARD, 0);
@@ -267,7 +293,10 @@ static int backward(ea_call *c) {
   }
   if (c->norm) return c->gin[0] ? run_folded(c, &v, EA_CONV_DATA, 0) : EA_OK;
   if (c->gin[0]) EA_TRY(run(c, &v, EA_CONV_DATA, 0));
-  if (c->gin[1]) EA_TRY(run(c, &v, EA_CONV_WEIGHTS, 0));
+  if (c->gin[1]) {
+    find_line(c);
+    EA_TRY(run(c, &v, EA_CONV_WEIGHTS, 0));
+  }
   if (c->nin == 3 && c->gin[2]) EA_TRY(backward_bias(c, &v));
   return EA_OK;
 }
@@ -277,7 +306,7 @@ static int prepare(ea_call *c) {
   describe(c, &v);
   if (!v.n) return EA_OK;
   int (*run_this)(ea_call *, const ea_conv *, int, int) = c->norm ? run_folded : run;
-  if (c->norm) EA_TRY(make_folded(c));
+  if (c->norm || c->through) EA_TRY(make_fusion(c));
   EA_TRY(run_this(c, &v, EA_CONV_FORWARD, 1));
   unsigned before = c->accumulate;
   c->accumulate = ~0u; /* the most memory it may take */

@@ -30,6 +30,9 @@ int ea_conv_amx(ea_call *c, const ea_conv *v, int pass, int dry);
 enum { EA_CONV_MOST_TAPS = 49 };
 int ea_conv_amx_weights(ea_call *c, const ea_conv *v, int dry);
 
+/* The line of the batch_norm that the input goes through, or NULL: then in[0] is what is read. */
+const struct ea_bn_line *ea_conv_line(const ea_call *c);
+
 /* to += from; n elements of f32 or bf16. */
 void ea_conv_add(void *to, const void *from, int dtype, int64_t n);
 /* For a call with a norm that ends in a ReLU.

@@ -20,6 +20,7 @@
  * Odd widths, heights and channels are padded with zeros in what is packed.
  */
 #include "amx.h"
+#include "batch_norm.h"
 #include "conv2d.h"
 
 #ifdef __x86_64__
@@ -43,8 +44,10 @@ typedef struct job {
   float *sum; /* {image_shards, o_blocks, c_blocks, taps, 16, 16} */
   float *to;  /* {o, c, kh, kw} */
   int add;
-  char *thread; /* per thread: g's tiles, a plane, a pixel of zeros */
-  size_t g_bytes, plane_bytes, thread_bytes;
+  const ea_bn_line *line; /* NULL, or what x is read through: a block of a chunk at a time */
+  int64_t view;           /* rows of the image that a unit sees */
+  char *thread; /* per thread: g's tiles, a plane, a pixel of zeros, what was read through the line */
+  size_t g_bytes, plane_bytes, zero_bytes, thread_bytes;
 } job;
 
 /* The taps of column b whose row is `residue` modulo the stride; tap a sees plane row i + row[a]
@@ -84,14 +87,15 @@ EA_AMX_INLINE void pack_pair(char *to, const uint16_t *one, __mmask16 use_one, c
   _mm512_store_si512(to, _mm512_permutexvar_epi16(order, both));
 }
 
-/* A row of output pixels' view of the image row x, which starts with the block's channels. */
-EA_AMX_CODE static void pack_row(const job *j, const plane *p, const uint16_t *x, __mmask16 mask,
-                                 char *to) {
+/* A row of output pixels' view of the image row x, which starts with the block's channels; its
+ * pixels lie `apart` numbers from each other. */
+EA_AMX_CODE static void pack_row(const job *j, const plane *p, const uint16_t *x, int64_t apart,
+                                 __mmask16 mask, char *to) {
   const ea_conv *v = j->v;
-  int64_t start = p->b * v->dilation - v->pad, step = v->stride * v->c, i = 0;
+  int64_t start = p->b * v->dilation - v->pad, step = v->stride * apart, i = 0;
   int64_t begin = start < 0 ? (v->stride - 1 - start) / v->stride : 0; /* first inside */
   int64_t end = EA_MIN(v->ow, (v->w - start + v->stride - 1) / v->stride);
-  x += start * v->c;
+  x += start * apart;
   for (; i < j->width; i += 2) { /* at most one turn or two, but for the middle */
     int both = i >= begin && i + 1 < end;
     if (both && mask == 0xffff) {
@@ -105,19 +109,39 @@ EA_AMX_CODE static void pack_row(const job *j, const plane *p, const uint16_t *x
   }
 }
 
-/* One block of 16 channels of a chunk. */
-static void pack_plane(const job *j, const plane *p, int64_t unit, int64_t units, int64_t block,
-                       char *to) {
+/* The first row of the image, perhaps above it, that a unit sees. */
+static int64_t first_row(const job *j, int64_t unit) {
+  return unit % j->bands * j->rows * j->v->stride - j->v->pad;
+}
+
+/* One block of 16 channels of what a chunk's units see, through the line. */
+static void read_block(const job *j, int64_t unit, int64_t units, int64_t block, uint16_t *to) {
   const ea_conv *v = j->v;
+  int64_t row = v->w * EA_TILE, channel = block * EA_TILE;
+  for (int64_t u = unit; u < unit + units; u++, to += j->view * row) {
+    int64_t top = first_row(j, u), begin = EA_MAX(0, top), end = EA_MIN(v->h, top + j->view);
+    const uint16_t *x = j->x + (u / j->bands * v->h + begin) * v->w * v->c + channel;
+    if (begin < end)
+      ea_bn_apply(j->line, EA_BF16, channel, EA_MIN(EA_TILE, v->c - channel),
+                  to + (begin - top) * row, EA_TILE, x, v->c, (end - begin) * v->w);
+  }
+}
+
+/* One block of 16 channels of a chunk; read: what read_block wrote, if there is a line. */
+static void pack_plane(const job *j, const plane *p, int64_t unit, int64_t units, int64_t block,
+                       const uint16_t *read, char *to) {
+  const ea_conv *v = j->v;
+  int64_t apart = j->line ? EA_TILE : v->c;
   int64_t line = j->width / 2 * 64, unit_bytes = plane_pairs(j, p) * 64;
   int64_t used = (j->rows + p->span) * line, missing = (block + 1) * EA_TILE - v->c;
   __mmask16 mask = (__mmask16)(0xffff >> EA_MAX(0, missing));
   for (int64_t u = 0; u < units; u++, to += unit_bytes) {
     int64_t image = (unit + u) / j->bands, top = (unit + u) % j->bands * j->rows + p->first;
     const uint16_t *x = j->x + image * v->h * v->w * v->c + block * EA_TILE;
+    if (j->line) x = read + (u * j->view - first_row(j, unit + u)) * v->w * EA_TILE;
     for (int64_t i = 0; i < j->rows + p->span; i++) {
       int64_t y = (top + i) * v->stride + p->residue;
-      if (y >= 0 && y < v->h) pack_row(j, p, x + y * v->w * v->c, mask, to + i * line);
+      if (y >= 0 && y < v->h) pack_row(j, p, x + y * v->w * apart, apart, mask, to + i * line);
       else memset(to + i * line, 0, (size_t)line);
     }
     if (unit_bytes > used) memset(to + used, 0, (size_t)(unit_bytes - used));
@@ -268,20 +292,23 @@ EA_AMX_CODE static void run_shard(void *arg, int64_t shard) {
   float *sum = j->sum + image * j->o_blocks * j->c_blocks * j->taps * EA_TILE * EA_TILE;
   char *g = j->thread + (size_t)ea_thread_index() * j->thread_bytes, *x = g + j->g_bytes;
   uint16_t *zeros = (uint16_t *)(void *)(x + j->plane_bytes);
+  uint16_t *read = (uint16_t *)(void *)(x + j->plane_bytes + j->zero_bytes);
   memset(zeros, 0, (size_t)v->o * 2);
   ea_amx_begin();
   for (int fresh = 1; unit < end; fresh = 0) {
     int64_t units = EA_MIN(j->units, end - unit);
     pack_g(j, unit, units, zeros, g);
-    for (int64_t block = first; block < last; block++)
+    for (int64_t block = first; block < last; block++) {
+      if (j->line) read_block(j, unit, units, block, read);
       for (int64_t b = 0; b < v->kw; b++)
         for (int64_t residue = 0; residue < v->stride; residue++) {
           plane p;
           find_plane(v, b, residue, &p);
           if (!p.taps) continue;
-          pack_plane(j, &p, unit, units, block, x);
+          pack_plane(j, &p, unit, units, block, read, x);
           multiply_plane(j, &p, units, block, sum, fresh, g, x);
         }
+    }
     unit += units;
   }
   ea_amx_end();
@@ -335,7 +362,10 @@ static void describe(job *j) {
   }
   j->g_bytes = (size_t)(j->o_blocks * j->units * j->steps * EA_TILE_BYTES);
   j->plane_bytes = (size_t)(j->units * pairs * 64);
-  j->thread_bytes = j->g_bytes + j->plane_bytes + round64(v->o * 2);
+  j->zero_bytes = round64(v->o * 2);
+  j->thread_bytes = j->g_bytes + j->plane_bytes + j->zero_bytes;
+  j->view = (j->rows - 1) * v->stride + (v->kh - 1) * v->dilation + 1;
+  if (j->line) j->thread_bytes += round64(j->units * j->view * v->w * EA_TILE * 2);
 }
 
 int ea_conv_amx_weights(ea_call *c, const ea_conv *v, int dry) {
@@ -344,6 +374,7 @@ int ea_conv_amx_weights(ea_call *c, const ea_conv *v, int dry) {
            .x = ea_ptr(c->in[0]),
            .g = ea_ptr(c->gout[0]),
            .to = ea_f32(c->gin[1]),
+           .line = ea_conv_line(c),
            .add = c->accumulate >> 1 & 1};
   describe(&j);
   size_t sums = (size_t)(j.image_shards * j.o_blocks * j.c_blocks * j.taps * EA_TILE_BYTES);

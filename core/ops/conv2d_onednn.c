@@ -248,6 +248,7 @@ typedef struct job {
   const char *residual;    /* NULL, or what forward adds to y */
   const char *cut;         /* NULL, or y itself: its zeros cut the gradient; a ReLU wrote them */
   int relu;
+  const ea_bn_line *line;  /* NULL, or what x is read through */
   dnnl_status_t status;    /* last failure of a shard */
 } job;
 
@@ -258,8 +259,8 @@ static dnnl_status_t set(dnnl_memory_t m, void *at) {
 /* What a shard reads, into the thread's own memory; x is written in the data pass, y in forward. */
 static void pack(const job *j, const char *x, const char *y, float *own_x, float *own_y) {
   const ea_conv *v = &j->p->shape;
-  if (j->p->pass != EA_CONV_DATA) ea_pack_nchw16c(own_x, x, v->n, v->h * v->w, v->c);
-  if (j->p->pass != EA_CONV_FORWARD) ea_pack_nchw16c(own_y, y, v->n, v->oh * v->ow, v->o);
+  if (j->p->pass != EA_CONV_DATA) ea_pack_nchw16c(own_x, x, v->n, v->h * v->w, v->c, j->line);
+  if (j->p->pass != EA_CONV_FORWARD) ea_pack_nchw16c(own_y, y, v->n, v->oh * v->ow, v->o, NULL);
 }
 
 static void unpack(const job *j, char *x, char *y, const char *residual, const float *own_x,
@@ -284,6 +285,9 @@ static void run_shard(void *arg, int64_t shard) {
   int64_t count = p->shape.n * p->shape.oh * p->shape.ow * p->shape.o;
   if (j->cut) ea_conv_cut(y, j->cut + (size_t)shard * j->y_bytes, (int)p->shape.dtype, count);
   if (p->winograd) pack(j, x, y, own_x, own_y);
+  else if (j->line)
+    ea_bn_apply(j->line, (int)p->shape.dtype, 0, p->shape.c, own, p->shape.c, x, p->shape.c,
+                p->shape.n * p->shape.h * p->shape.w);
   dnnl_status_t status = set(m[SRC], j->own_x ? own : x);
   if (!status) status = set(m[DST], j->own_y ? own + j->own_x : y);
   if (!status && p->pass == EA_CONV_WEIGHTS)
@@ -366,7 +370,8 @@ static int run_plan(ea_call *c, const ea_conv *v, plan *p, int64_t first, int64_
   int relu = c->norm && ea_bn_relu(c->norm);
   j.relu = relu && p->pass == EA_CONV_FORWARD;
   if (relu && p->pass == EA_CONV_DATA) j.cut = (char *)ea_ptr(c->out[0]) + (size_t)first * y_image;
-  if (p->winograd || j.add) j.own_x = round64(j.x_bytes);
+  if (p->pass != EA_CONV_DATA) j.line = ea_conv_line(c);
+  if (p->winograd || j.add || j.line) j.own_x = round64(j.x_bytes);
   if (p->winograd) j.own_y = round64(j.y_bytes);
   j.thread_bytes = p->scratch_bytes + j.own_x + j.own_y;
   int64_t count = v->o * (v->c / v->groups) * v->kh * v->kw;

@@ -26,7 +26,9 @@ typedef struct job {
   int64_t x_count, y_count, col_count, w_count; /* numbers: an image, an output, col, all weights */
   char *w;                  /* {groups, og, K} */
   char *partial;            /* weights pass: {shards, w_count} */
-  char *thread;             /* per thread: col, then for bf16 an image and an output in f32 */
+  const ea_bn_line *line;   /* NULL, or what x is read through */
+  char *thread;             /* per thread: col, then for bf16 an image and an output in f32, then
+                               an image that was read through the line */
   size_t thread_bytes;
   int64_t shards;
 } job;
@@ -148,6 +150,11 @@ static void run_image(const job *j, int64_t n, char *dw) {
   if (relu && j->pass == EA_CONV_DATA)
     ea_conv_cut(y0, (char *)ea_ptr(c->out[0]) + (size_t)(n * j->y_count) * stored, ty->dtype,
                 j->y_count);
+  if (j->line) {
+    x = wide + (size_t)(j->bf16 ? j->x_count + j->y_count : 0) * j->e;
+    ea_bn_apply(j->line, tx->dtype, 0, j->v->c, x, j->v->c, x0, j->v->c, j->v->h * j->v->w);
+    x0 = x;
+  }
   if (j->bf16) {
     x = wide;
     y = wide + (size_t)j->x_count * j->e;
@@ -190,6 +197,8 @@ int ea_conv_portable(ea_call *c, const ea_conv *v, int pass, int dry) {
   j.w_count = v->o * j.k;
   j.shards = EA_MIN(v->n, EA_CONV_WEIGHT_SHARDS);
   int64_t wide = j.bf16 ? j.x_count + j.y_count : 0;
+  if (pass != EA_CONV_DATA) j.line = ea_conv_line(c);
+  if (j.line) wide += j.x_count;
   j.thread_bytes = ((size_t)(j.col_count + wide) * j.e + 63) / 64 * 64;
   size_t weights = (size_t)j.w_count * j.e * (size_t)(pass == EA_CONV_WEIGHTS ? j.shards : 1);
   weights = (weights + 63) / 64 * 64;

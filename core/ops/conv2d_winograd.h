@@ -9,13 +9,14 @@
 #ifndef EA_CONV2D_WINOGRAD_H
 #define EA_CONV2D_WINOGRAD_H
 
+#include "batch_norm.h"
 #include "conv2d.h"
 
 /* Is it the faster way? */
 int ea_conv_prefers_winograd(const ea_call *c, const ea_conv *v);
-/* From NHWC. Channels: a multiple of 16. */
-void ea_pack_nchw16c(float *to, const void *from, int64_t images, int64_t pixels,
-                     int64_t channels);
+/* From NHWC, through the line if there is one. Channels: a multiple of 16. */
+void ea_pack_nchw16c(float *to, const void *from, int64_t images, int64_t pixels, int64_t channels,
+                     const ea_bn_line *line);
 /* To NHWC. add: NULL, or what is added, NHWC too (it may be `to` itself). */
 void ea_unpack_nchw16c(void *to, const float *from, int64_t images, int64_t pixels,
                        int64_t channels, const void *add);
