@@ -46,7 +46,7 @@ typedef struct job {
   int add;
   const ea_bn_line *line; /* NULL, or what x is read through: a block of a chunk at a time */
   int64_t view;           /* rows of the image that a unit sees */
-  char *thread; /* per thread: g's tiles, a plane, a pixel of zeros, what was read through the line */
+  char *thread; /* per thread: g's tiles, a plane, a pixel of zeros, what the line was applied to */
   size_t g_bytes, plane_bytes, zero_bytes, thread_bytes;
 } job;
 

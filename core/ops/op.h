@@ -32,7 +32,7 @@ struct ea_call {
   int needs_backward; /* 0: inference, hidden outputs need not be filled */
   int fused_relu;      /* batch_norm only: out = relu(out); set by the graph's fusion */
   int deferred;        /* batch_norm only: it makes the statistics alone, likewise; */
-  const ea_call *through; /* conv2d only: a deferred batch_norm that in[0], its input, goes through */
+  const ea_call *through; /* conv2d only: a deferred batch_norm that its in[0] goes through */
   ea_tensor *residual; /* conv2d only: borrowed, of out's shape, is added to out; likewise */
   const ea_call *norm; /* conv2d only: a batch_norm in evaluation mode that out goes through */
   ea_scratch *scratch; /* a graph's calls share one; otherwise own_scratch is used */

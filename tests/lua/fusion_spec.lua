@@ -229,3 +229,113 @@ describe("batch norm in evaluation mode behind a convolution", function()
     assert.is_true(bytes() - frozen >= 4 * map)
   end)
 end)
+
+describe("a batch norm that convolutions read their input through", function()
+  local function make(channels, name, mean)
+    return ea.rng(name):normal({ channels }, mean or 0, 0.3):require_grad()
+  end
+
+  --- Convolution, batch norm, ReLU and what reads that, as a function of images.
+  local function network(o)
+    local c, out = o.channels, o.out or o.channels
+    local p = { parameter({ c, c, 3, 3 }, "w1"), make(c, "weight", 1), make(c, "bias"),
+      parameter({ out, c, o.kernel or 3, o.kernel or 3 }, "w2"), parameter({ out, c, 1, 1 }, "w3") }
+    local mean, var = ea.zeros { c }, ea.ones { c }
+    local stride, training = o.stride or 1, o.training ~= false
+    return function(image)
+      local h = image:to(o.dtype):conv2d(p[1], { pad = 1 })
+      local r = h:batch_norm(p[2], p[3], mean, var, { training = training })
+      if o.relu ~= false then r = r:relu() end
+      local y = r:conv2d(p[4], { pad = (o.kernel or 3) == 3 and 1 or 0, stride = stride })
+      if o.twice then y = y + r:conv2d(p[5], { stride = stride }) end
+      if o.used then y = y + r end
+      return (y:to("f32") - 0.1):square():mean()
+    end, o.twice and p or { p[1], p[2], p[3], p[4] }
+  end
+
+  local function images(o) return ea.rng("x"):normal { 5, o.size, o.size, o.channels } end
+
+  local cases = {
+    { "16 channels", channels = 16, size = 16 },
+    { "no ReLU", channels = 16, size = 9, relu = false },
+    { "24 channels of 7x7", channels = 24, size = 7, out = 40 },
+    { "40 channels", channels = 40, size = 16, out = 16 },
+    { "64 channels: Winograd", channels = 64, size = 16 },
+    { "stride 2", channels = 32, size = 13, stride = 2, twice = true },
+    { "a shortcut", channels = 16, size = 8, out = 48, twice = true },
+    { "1x1", channels = 20, size = 6, kernel = 1 },
+    { "the running statistics", channels = 32, size = 8, training = false },
+    { "a sum that uses it too", channels = 16, size = 8, used = true } }
+
+  local F = require "edgeai.ffi"
+  --- set(value), fn(), set back.
+  local function with(set, value, before, fn)
+    set(value)
+    local ok, message = pcall(fn)
+    set(before)
+    if not ok then error(message, 0) end
+  end
+
+  for _, o in ipairs(cases) do
+    it("is eager's, by every engine: " .. o[1], function()
+      for dtype, limit in pairs { f32 = 1e-4, bf16 = 0.06 } do
+        o.dtype = dtype
+        for engine = 0, 2 do
+          local set = F.C.ea_conv_set_engine
+          with(set, engine, set(engine), function()
+            local fn, leaves = network(o)
+            agrees(fn, images(o), leaves, limit)
+          end)
+        end
+      end
+    end)
+
+    it("has the same bytes for 1, 2 and 4 threads: " .. o[1], function()
+      for _, dtype in ipairs { "f32", "bf16" } do
+        o.dtype = dtype
+        local want
+        for _, threads in ipairs { 1, 2, 4 } do
+          with(ea.threads, threads, ea.threads(), function()
+            local fn, leaves = network(o)
+            local g = ea.capture(fn, { images(o) })
+            g.inputs[1]:copy(images(o))
+            local got = { g:forward():item() }
+            g:backward()
+            for i, p in ipairs(leaves) do got[i + 1] = p.grad:hash() end
+            g:free()
+            want = want or got
+            assert.same(want, got)
+          end)
+        end
+      end
+    end)
+  end
+
+  it("keeps one map a layer in training, not two", function()
+    local map = 4 * 8 * 16 * 16 * 16
+    local weight, bias = make(16, "weight", 1), make(16, "bias")
+    local mean, var = ea.zeros { 16 }, ea.ones { 16 }
+    local w = parameter({ 16, 16, 3, 3 }, "w")
+    local g = ea.capture(function(x)
+      for _ = 1, 10 do
+        x = x:conv2d(w, { pad = 1 }):batch_norm(weight, bias, mean, var, { training = true }):relu()
+      end
+      return x:conv2d(w, { pad = 1 }):sum()
+    end, { { size = { 8, 16, 16, 16 } } })
+    assert.is_true(g.bytes < 14 * map, ("%.1f maps"):format(g.bytes / map))
+    g:free()
+  end)
+
+  it("follows its parameters from run to run", function()
+    local fn, p = network { channels = 16, size = 8, dtype = "f32" }
+    local x = images { channels = 16, size = 8 }
+    local g = ea.capture(fn, { x })
+    g.inputs[1]:copy(x)
+    local before = g:forward():item()
+    ea.no_grad(function() p[2]:copy(p[2] * 1.5) end)
+    local after = g:forward():item()
+    assert.not_equal(before, after)
+    assert.is_true(math.abs(after - fn(x):item()) < 1e-5 * math.abs(after))
+    g:free()
+  end)
+end)

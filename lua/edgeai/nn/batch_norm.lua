@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- nn.batch_norm{channels, eps=1e-5, momentum=0.1}: over the last axis (Ioffe & Szegedy 2015), as
 -- PyTorch: running = (1 - momentum)*running + momentum*batch (unbiased variance). weight 1, bias 0.
--- A ReLU that follows is fused into it in captured graphs.
+-- In captured graphs a ReLU that follows is fused into it, and convolutions behind that read their
+-- input through both: what they make of it takes no memory.
 
 local Module = require "edgeai.nn.module"
 local initial = require "edgeai.nn.initial"

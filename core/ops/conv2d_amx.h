@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * conv2d_amx.h - what the files of a bf16 convolution by tiles (amx.h) share: conv2d_amx.c
+ * says where everything lies, conv2d_amx_pack.c copies it there, conv2d_amx_tiles.c multiplies.
+ *
+ * Forward and the gradient of the images are one computation: a pixel of the result is, over the
+ * taps, a pixel of `from` times a matrix. Forward, from is x and to y. Backward, from is g and to
+ * gx, the kernel turned round; with stride 2 the pixels of gx fall into four classes (even and odd
+ * rows and columns), each with taps of its own; a class without taps is zeros.
+ */
+#ifndef EA_CONV2D_AMX_H
+#define EA_CONV2D_AMX_H
+
+#include "amx.h"
+#include "batch_norm.h"
+#include "conv2d.h"
+
+#ifdef __x86_64__
+
+enum {
+  EA_AMX_TAPS = EA_CONV_MOST_TAPS,
+  EA_AMX_STRIDE = 2,
+  EA_AMX_CLASSES = EA_AMX_STRIDE * EA_AMX_STRIDE
+};
+
+/* One step of the kernel: the pixel `dy` rows below a result's in its plane. column: the kernel's;
+ * where a tile's depth is of two pixels, one for each half, -1: none, weights of 0. */
+typedef struct ea_amx_tap {
+  int64_t row, column[2];
+  int64_t dy, dx;
+  int plane;
+} ea_amx_tap;
+
+/* Results that share their taps: every to_stride-th from (row, column) on. */
+typedef struct ea_amx_class {
+  int64_t row, column, height;
+  int64_t tiles; /* of 16 pixels */
+  int taps;
+  int64_t first_step, first_tile; /* among those of all classes */
+  ea_amx_tap tap[EA_AMX_TAPS];
+} ea_amx_class;
+
+typedef struct ea_amx_place {
+  int64_t from;        /* bytes into the buffer */
+  int64_t row, column; /* of the class */
+} ea_amx_place;
+
+/* A copy of the image in the buffer: every from_stride-th row and column from these on. */
+typedef struct ea_amx_plane {
+  int64_t row, column;
+} ea_amx_plane;
+
+typedef struct ea_amx_side {
+  char *data;
+  int64_t height, width, channels, image_bytes;
+} ea_amx_side;
+
+typedef struct ea_amx_job {
+  ea_amx_side from, to;
+  int64_t images, from_stride, to_stride, kh, kw;
+  const char *cut;        /* NULL, or y: its zeros cut g */
+  const char *add;        /* NULL, or what is added to the results; it may be they themselves */
+  const ea_bn_line *line; /* NULL, or what x is read through */
+  const float *bias;      /* or NULL */
+  int relu;
+  const float *w;                /* w[f * w_from + t * w_to + tap]: of channels f and t */
+  int64_t w_from, w_to;
+  int64_t width;                 /* of a class's rows */
+  int gapless, pairs;            /* special ways to copy: see conv2d_amx_pack.c */
+  int64_t pixel_bytes;           /* in the buffer */
+  int64_t depth;                 /* tiles of depth in a tap */
+  int64_t blocks;                /* of 16 channels of the results */
+  int64_t top, rows, columns;    /* of a plane */
+  int64_t plane_bytes, buffer_bytes, read_bytes;
+  int planes;
+  ea_amx_plane plane[EA_AMX_TAPS];
+  int classes;
+  ea_amx_class class[EA_AMX_CLASSES];
+  int64_t steps, tiles; /* of depth, of pixels; all classes */
+  ea_amx_place *place;  /* of the tiles */
+  int64_t *offset;      /* where a step's pixels are, from a tile's first */
+  char *weights;        /* {blocks, steps, 16, 16, 2} */
+  int64_t shards;
+  char *thread;         /* per thread: the buffer; an image that was read through the line */
+} ea_amx_job;
+
+/* An image, `from.image_bytes` of it, into the buffer. */
+void ea_amx_copy_image(const ea_amx_job *j, const char *image, char *buffer, char *read);
+/* The weights of 16 channels of the result, number `block`. */
+void ea_amx_pack_weights(const ea_amx_job *j, int64_t block);
+/* The results of a class of an image. The tiles are set up. */
+void ea_amx_run_class(const ea_amx_job *j, const ea_amx_class *k, const char *buffer, char *image);
+
+static inline int64_t ea_amx_steps(const ea_amx_job *j, const ea_amx_class *k) {
+  return k->taps * j->depth;
+}
+
+#endif
+#endif
