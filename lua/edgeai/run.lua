@@ -159,14 +159,15 @@ local function new_folder(name)
   return dir
 end
 
--- What a killed process left of files it was writing: ".NAME.PID-K.tmp" (core/base/file.c).
-local function remove_leftovers(folder)
+-- What a killed process left of files it was writing: ".NAME.PID-K.tmp" (core/base/file.c), of NAMEs
+-- that match the pattern.
+local function remove_leftovers(folder, pattern)
   local out = ffi.new("char *[1]")
   F.check(F.C.ea_list_folder(folder, out))
   local names = ffi.string(out[0])
   F.C.ea_buffer_free(out[0])
   for name in names:gmatch("[^\n]+") do
-    if name:find("^%..+%.%d+%-%d+%.tmp$") then os.remove(folder .. "/" .. name) end
+    if name:find("^%." .. pattern .. "%.%d+%-%d+%.tmp$") then os.remove(folder .. "/" .. name) end
   end
 end
 
@@ -213,7 +214,8 @@ function object:commit()
   local about = self.about
   if not about then return end
   self.about = nil
-  if self.resumed then remove_leftovers(self.dir) end
+  -- A run killed before its first file was whole is begun anew in the same folder.
+  remove_leftovers(self.dir, self.resumed and ".+" or "config%.json")
   for name, data in pairs(about) do write_file(self:path(name), data) end
   if self.resumed then self:write_records(self:read_records()) end -- whole lines only
 end

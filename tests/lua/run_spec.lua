@@ -85,6 +85,14 @@ describe("ea.run", function()
     assert.truthy(err:find("a run is already there"), err)
   end)
 
+  it("begins anew where one was killed at its first file; other files stay", function()
+    assert.equal(0, os.execute(("mkdir '%s/out' && cd '%s/out' && "
+      .. "touch .config.json.77-0.tmp .mine.77-0.tmp"):format(folder, folder)))
+    assert.equal("out", (run "--out out"))
+    assert.is_nil(read "out/.config.json.77-0.tmp")
+    assert.equal("", read "out/.mine.77-0.tmp")
+  end)
+
   it("resumes the latest run with its options and drops the records made again", function()
     -- The experiment's name is the script's for `--resume` without a folder.
     os.rename(folder .. "/s.lua", folder .. "/demo.lua")
