@@ -159,8 +159,8 @@ local function new_folder(name)
   return dir
 end
 
--- What a killed process left of files it was writing: ".NAME.PID-K.tmp" (core/base/file.c), of NAMEs
--- that match the pattern.
+-- What a killed process left of files it was writing, ".NAME.PID-K.tmp" (core/base/file.c), if NAME
+-- matches the pattern.
 local function remove_leftovers(folder, pattern)
   local out = ffi.new("char *[1]")
   F.check(F.C.ea_list_folder(folder, out))
