@@ -6,12 +6,13 @@
 --   bar:done { loss = 0.98, acc = 80.1, val = 79.5 }
 --
 -- On a terminal (stderr): one line drawn anew at most ten times a second, with rate, time left and
--- the values given. Elsewhere: one plain line at `done`. With --quiet: nothing.
+-- the values given. Elsewhere: a plain line of the same once a minute, and at `done`. With --quiet:
+-- nothing.
 
 local F = require "edgeai.ffi"
 local session = require "edgeai.session"
 
-local progress = {}
+local progress = { plain_seconds = 60 } -- between the lines of a loop that no terminal shows
 local bar = {}
 bar.__index = bar
 
@@ -55,10 +56,11 @@ end
 --- Makes a progress line. Options: label, total (steps), unit ("step"), start (steps done before).
 function progress.new(options)
   options = F.options(options, { label = "", total = 0, unit = "step", start = 0 }, "ea.progress")
-  local now = F.C.ea_clock()
+  local now, terminal = F.C.ea_clock(), is_terminal()
   return setmetatable({ label = options.label, total = options.total, unit = options.unit,
-    start = options.start, position = options.start, began = now, drawn = -math.huge,
-    quiet = session.quiet, terminal = is_terminal() }, bar)
+    start = options.start, position = options.start, began = now,
+    drawn = terminal and -math.huge or now, every = terminal and 0.1 or progress.plain_seconds,
+    quiet = session.quiet, terminal = terminal }, bar)
 end
 
 --- Draws the line now.
@@ -66,12 +68,16 @@ function bar:draw(values)
   local elapsed = F.C.ea_clock() - self.began
   local moved = self.position - self.start
   local rate = elapsed > 0 and moved / elapsed or 0
-  local columns = F.C.ea_terminal_width()
   local part = self.total > 0 and math.min(1, self.position / self.total) or 0
   local left = rate > 0 and (self.total - self.position) / rate or math.huge
   local tail = ("%d/%d  %s  %s left"):format(self.position, self.total, rate_text(rate, self.unit),
     progress.duration(left))
   if values then tail = tail .. "  " .. values_text(values) end
+  if not self.terminal then
+    io.stderr:write(self.label, "  ", tail, "\n")
+    return
+  end
+  local columns = F.C.ea_terminal_width()
   local room = math.min(16, columns - #self.label - #tail - 6)
   local line
   if room >= 5 then
@@ -87,16 +93,16 @@ end
 --- Step `position` of the total is done; values: { loss =, acc =, ... } or nil.
 function bar:update(position, values)
   self.position = position
-  if self.quiet or not self.terminal then return end
+  if self.quiet then return end
   local now = F.C.ea_clock()
-  if now - self.drawn < 0.1 then return end
+  if now - self.drawn < self.every then return end
   self.drawn = now
   self:draw(values)
 end
 
 --- Is it time to compute values for `update`? Reading a loss costs more than drawing it.
 function bar:due()
-  return not self.quiet and self.terminal and F.C.ea_clock() - self.drawn >= 0.1
+  return not self.quiet and F.C.ea_clock() - self.drawn >= self.every
 end
 
 --- Leaves the line as it is: what is written next begins a new one.

@@ -242,9 +242,20 @@ describe("ea.progress", function()
     assert.equal("", select(3, program.run(folder, "run p.lua --quiet")))
   end)
 
+  it("says how far a long loop is where there is no terminal, now and then", function()
+    local folder = program.folder()
+    finally(function() program.remove(folder) end)
+    program.write(folder .. "/p.lua", [[
+      require("edgeai.progress").plain_seconds = 0
+      local bar = ea.progress { label = "dreams", total = 2, unit = "part" }
+      for i = 1, 2 do bar:update(i, { loss = i }) end]])
+    local _, _, err = program.run(folder, "run p.lua")
+    assert.matches("^dreams  1/2  %S+ part/s  %S+ left  loss 1\ndreams  2/2 [^\n]+loss 2\n$", err)
+  end)
+
   it("is due where it would draw: on a terminal, ten times a second", function()
     local bar = ea.progress { label = "x", total = 3 }
-    bar.terminal, bar.quiet = true, false
+    bar.terminal, bar.quiet, bar.drawn, bar.every = true, false, -math.huge, 0.1
     assert.is_true(bar:due())
     bar.drawn = require("edgeai.ffi").C.ea_clock() + 60
     assert.is_false(bar:due())
