@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * pool.c - the thread pool. Workers sleep on a condition variable between jobs (a spinning thread
- * steals the core of the one that works, on a shared machine) and take shards from one counter, so
- * a slow thread does not hold up the rest. What a shard computes never depends on who runs it.
+ * pool.c - the thread pool. Who waits looks for some microseconds whether it goes on, as between the
+ * ops of a network, and then sleeps on a condition variable: waking takes longer than many an op,
+ * but a thread that spins on steals the core of one that works. Shards are taken from one counter,
+ * so a slow thread does not hold up the rest. What a shard computes never depends on who runs it.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -9,6 +10,7 @@
 #include "base.h"
 
 enum { MOST_THREADS = 64 };
+static const double SPIN = 25e-6; /* seconds */
 
 static struct {
   pthread_mutex_t lock;
@@ -16,10 +18,10 @@ static struct {
   pthread_t thread[MOST_THREADS];
   int threads; /* wanted, with the caller; workers = started */
   int started;
-  int busy;      /* workers still inside the current job */
-  uint64_t job;  /* number of the current job */
-  uint64_t born; /* the job before the one that the newest workers were started for */
-  int stop;
+  _Atomic int busy;     /* workers still inside the current job */
+  _Atomic uint64_t job; /* number of the current job */
+  uint64_t born;        /* the job before the one that the newest workers were started for */
+  _Atomic int stop;
   ea_shard_fn fn;
   void *arg;
   int64_t shards;
@@ -42,11 +44,30 @@ static void take_shards(ea_shard_fn fn, void *arg, int64_t shards) {
   }
 }
 
+static void breathe(void) {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#endif
+}
+
+static void spin_while_job_is(uint64_t seen) {
+  for (double end = ea_clock() + SPIN; pool.job == seen && !pool.stop && ea_clock() < end;)
+    for (int i = 0; i < 16 && pool.job == seen; i++) breathe();
+}
+
+static void spin_while_busy(void) {
+  for (double end = ea_clock() + SPIN; pool.busy && ea_clock() < end;)
+    for (int i = 0; i < 16 && pool.busy; i++) breathe();
+}
+
 static void *worker(void *number) {
   thread_index = (int)(intptr_t)number;
   pthread_mutex_lock(&pool.lock);
   uint64_t seen = pool.born;
   for (;;) {
+    pthread_mutex_unlock(&pool.lock);
+    spin_while_job_is(seen);
+    pthread_mutex_lock(&pool.lock);
     while (!pool.stop && pool.job == seen) pthread_cond_wait(&pool.work, &pool.lock);
     if (pool.stop) break;
     seen = pool.job;
@@ -108,6 +129,7 @@ void ea_parallel(int64_t shards, ea_shard_fn fn, void *arg) {
   pthread_cond_broadcast(&pool.work);
   pthread_mutex_unlock(&pool.lock);
   take_shards(fn, arg, shards);
+  spin_while_busy();
   pthread_mutex_lock(&pool.lock);
   while (pool.busy) pthread_cond_wait(&pool.done, &pool.lock);
   pthread_mutex_unlock(&pool.lock);
