@@ -16,7 +16,7 @@ local function range_of(list)
   local low, high
   for _, t in ipairs(list) do
     if t.dtype ~= "u8" and t:numel() > 0 then
-      local wide = t:detach():to("f32")
+      local wide = t:detach():to(t.dtype == "f64" and "f64" or "f32")
       local least, most = wide:min():item(), wide:max():item()
       low, high = math.min(low or least, least), math.max(high or most, most)
     end
@@ -26,9 +26,10 @@ local function range_of(list)
 end
 
 --- Values as bytes: `low` (0) becomes 0, `high` (1) becomes 255, what lies outside is clamped; with
--- auto = true, low and high are the smallest and largest value. u8 stays as it is.
+-- auto = true, low and high are the smallest and largest value. Between them the nearest byte is
+-- taken, with cut = true the one below, as Lucid does. u8 stays as it is.
 function image.to_u8(t, options)
-  local o = F.options(options, { low = 0, high = 1, auto = false }, "image.to_u8")
+  local o = F.options(options, { low = 0, high = 1, auto = false, cut = false }, "image.to_u8")
   F.need_tensor(t, "image.to_u8")
   if t.dtype == "u8" then return t end
   if not is_float(t) then
@@ -37,6 +38,12 @@ function image.to_u8(t, options)
   local low, high = o.low, o.high
   if o.auto then low, high = range_of { t } end
   if high - low <= 0 then F.raise("image.to_u8: high (%g) must be above low (%g)", high, low) end
+  if o.cut then
+    local x = t:detach():to(t.dtype == "f64" and "f64" or "f32")
+    x = ((x - low) / (high - low)):clamp { low = 0, high = 1 } * 255
+    local nearest = tensor.empty(t.shape, "u8"):copy(x):to(x.dtype)
+    return tensor.empty(t.shape, "u8"):copy(nearest - nearest:greater(x):to(x.dtype))
+  end
   local scale = 255 / (high - low)
   local wide = t:detach():to("f32"):affine { scale = scale, shift = -low * scale }
   return tensor.empty(t.shape, "u8"):copy(wide)

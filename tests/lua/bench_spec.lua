@@ -14,6 +14,19 @@ describe("ea.bench", function()
     end
   end)
 
+  it("times renderings of the channels of a last group", function()
+    for _, net in ipairs { "wrn-10-1", "resnet-8" } do
+      local r = ea.bench.run("vis." .. net, { batch = 2, seconds = 0, precision = "bf16" })
+      assert.same({ 2, "image-steps/s" }, { r.batch, r.unit })
+      assert.is_true(r.value > 0 and r.gflops == nil and r.peak_bytes > 0)
+    end
+    local case = ea.bench.open("vis.wrn-16-1")
+    assert.equal(1, case.images)
+    local first, second = case.step():item(), case.step():item()
+    assert.is_true(first == first and second ~= first)
+    case.close()
+  end)
+
   it("counts the work of a step: 2 per multiply-add, only of gradients that are wanted", function()
     local function mflop(name)
       local r = ea.bench.run(name, { batch = 2, seconds = 0, bound = false })

@@ -182,18 +182,34 @@ describe("Lucid's other numbers", function()
       for way, g in pairs { g_out = { 1, 0 }, g_in = { -1, 0 } } do
         local want = gold[("unit.L2_%s.%s"):format(name, way)]
         local leaf = ea.tensor({ case }, "f64"):require_grad()
-        local y = ball("l2", 1)(leaf)
+        local y = ball { l2 = 1 } (leaf)
         close(y, want.y, 1e-9, "value")
         y:backward(-ea.tensor({ g }, "f64"))
         close(-leaf.grad, want.grad, 1e-9, "gradient")
       end
     end
-    local want = gold["unit.constrain_L_inf"]
-    local x = ea.tensor({ { 0.5, -0.5, 1.5, 2, -1.5, -2 } }, "f64"):require_grad()
-    local y = ball("linf", 1)(x)
-    close(y, want.y, 1e-9, "value")
-    y:backward(-ea.tensor({ { 0.3, 0.3, 0.3, -0.3, 0.3, -0.3 } }, "f64"))
-    close(-x.grad, want.grad, 1e-9, "gradient")
+    for key, sign in pairs { [""] = false, _precondition = true } do
+      local want = gold["unit.constrain_L_inf" .. key]
+      local x = ea.tensor({ { 0.5, -0.5, 1.5, 2, -1.5, -2 } }, "f64"):require_grad()
+      local y = ball { linf = 1, sign = sign } (x)
+      close(y, want.y, 1e-9, "value")
+      y:backward(-ea.tensor({ { 0.3, 0.3, 0.3, -0.3, 0.3, -0.3 } }, "f64"))
+      close(-x.grad, want.grad, 1e-9, "gradient")
+    end
+  end)
+
+  it("bytes of pictures: cut off as Lucid's, where asked to", function()
+    local x = ea.tensor({ { -0.1, 0, 0.25, 0.5 }, { 0.498, 0.999, 1, 1.2 } }, "f64")
+    local want = gold.normalize_array
+    for key, o in pairs { domain01 = {}, domainNone = { auto = true }, ["domain-1..1"] = {
+      low = -1 } } do
+      local nearest = ea.image.to_u8(x, o):to("f64")
+      o.cut = true
+      local cut = ea.image.to_u8(x, o):to("f64")
+      close(cut, want[key], 0, key)
+      local d = nearest - cut
+      assert.is_true(d:min():item() >= 0 and d:max():item() == 1)
+    end
   end)
 
   it("the rules of enlarging", function()

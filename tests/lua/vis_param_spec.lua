@@ -248,42 +248,20 @@ describe("ea.vis.param", function()
     end
   end)
 
-  it("gives back the image it starts from, of odd and even widths", function()
-    for _, w in ipairs { 6, 7 } do
-      local start = ea.rng("start"):uniform({ 2, 5, w, 3 }, 0.05, 0.95, "f64")
-      for name, p in pairs {
-        pixel = param.pixel { image = start }, fourier = param.fourier { image = start },
-        laplacian = param.laplacian { levels = 2, image = start },
-        sum = param.sum { param.pixel {}, param.lowres { factor = 2 }, image = start },
-        whole = param.lowres { factor = 1, image = start },
-        clip = param.fourier { image = start, squash = "clip", colour = false },
-      } do
-        local built = p:build({ 5, w }, 3)
-        local values = {}
-        for _, leaf in ipairs(built.leaves) do
-          local rows = {}
-          for k = 1, 2 do
-            local row = leaf.init(nil, k, "f64")
-            rows[k] = row:reshape { 1, unpack(row.shape) }
-          end
-          values[leaf.name] = ea.concat(rows, { axis = 1 })
-        end
-        close(built.image(values, T_of(2)), start, 1e-9, name)
-      end
-    end
-  end)
-
   it("stays near the image it starts from: projected ascent", function()
     local ball = require "edgeai.vis.param.ball"
     local function gradient(norm, d, step)
       local leaf = ea.tensor({ d }, "f64"):require_grad()
-      ball(norm, 1)(leaf):backward(-ea.tensor({ step }, "f64"))
+      ball { [norm] = 1 } (leaf):backward(-ea.tensor({ step }, "f64"))
       return (-leaf.grad):reshape(-1)
     end
     close(gradient("l2", { 3, 4 }, { 1, 0 }), { 0.64, -0.48 }, 1e-9, "outwards: along the edge")
     close(gradient("l2", { 3, 4 }, { -1, 0 }), { -1, 0 }, 1e-9, "back inside: as it is")
     close(gradient("l2", { 0.3, 0.4 }, { 1, 0 }), { 1, 0 }, 1e-9, "inside")
     close(gradient("linf", { 0.5, 2, -2, 2 }, { 1, 1, -1, -1 }), { 1, 0, 0, -1 }, 1e-9, "linf")
+    local leaf = ea.tensor({ { 0.5, 2, -0.1 } }, "f64"):require_grad()
+    ball { linf = 1, sign = true } (leaf):backward(-ea.tensor({ { 1e-3, 5, 0 } }, "f64"))
+    close(-leaf.grad, { 1, 0, 0 }, 0, "signs")
     local start = ea.full({ 2, 4, 5, 3 }, 0.5)
     for norm, radius in pairs { l2 = 0.2, linf = 0.03 } do
       local net = ea.nn.sequential { ea.nn.identity {} }
@@ -296,7 +274,8 @@ describe("ea.vis.param", function()
       assert.is_true(math.abs(size - radius) < 1e-4, norm)
     end
     for sentence, o in pairs { ["within needs an image"] = { within = { l2 = 1 } },
-      ["within must be { l2 = radius }"] = { image = start, within = { l3 = 1 } } } do
+      ["within must be { l2 = radius }"] = { image = start, within = { l3 = 1 } },
+      ["with linf also sign"] = { image = start, within = { l2 = 1, sign = true } } } do
       local ok, message = pcall(param.pixel(o).build, param.pixel(o), { 4, 5 }, 3)
       assert.is_false(ok)
       assert.truthy(message:find(sentence, 1, true), message)
@@ -356,15 +335,6 @@ describe("ea.vis.param", function()
       ea.vis.register_param, "grey", { make = function() return 1 end })
   end)
 
-  it("of few pixels starts as near to an image as these can be", function()
-    local small = ea.rng("small"):normal({ 3, 4, 3 }, 0, 1, "f64")
-    local p = param.lowres { factor = 2, colour = false }
-    local picture = p:build({ 6, 8 }, 3).image({ small = small:reshape(1, 3, 4, 3) }, T_of(1))
-    p = param.lowres { factor = 2, colour = false, image = picture:clamp { low = 2e-3,
-      high = 1 - 2e-3 } }
-    close(p:build({ 6, 8 }, 3).leaves[1].init(nil, 1, "f64"), small, 1e-6, "found again")
-  end)
-
   it("measures colours and spectra of a data set", function()
     local images = ea.rng("data"):uniform({ 50, 6, 6, 3 }, 0, 1, "f64")
     images[{ {}, {}, {}, 2 }] = images[{ {}, {}, {}, 1 }] -- red and green alike
@@ -392,8 +362,16 @@ describe("ea.vis.param", function()
     assert.matches("images must be 1 or 2", sentence(function()
       param.lowres { images = 3 }:build({ 4, 4 }, 3)
     end))
-    assert.matches("param.cppn cannot start from an image", sentence(function()
-      param.cppn { image = ea.zeros { 4, 4, 3 } }:build({ 4, 4 }, 3)
+    ea.vis.register_param("fixed", { make = function(o)
+      return { leaves = { ea.vis.param.normal("v", { o.size[1], o.size[2], o.channels }, 1) },
+        raw = function(values) return values.v end }
+    end })
+    assert.matches("param.fixed cannot start from an image", sentence(function()
+      param.fixed { image = ea.zeros { 4, 4, 3 } }:build({ 4, 4 }, 3)
+    end))
+    param.remove "fixed"
+    assert.matches("fit must be a whole number of steps, got 1.5", sentence(function()
+      param.cppn { fit = 1.5 }:build({ 4, 4 }, 3)
     end))
     assert.matches("a mask needs an image", sentence(function()
       local b = param.pixel { mask = ea.zeros { 4, 4 } }:build({ 4, 4 }, 3)

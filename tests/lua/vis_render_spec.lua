@@ -270,6 +270,24 @@ describe("ea.vis.render", function()
       message)
   end)
 
+  it("names an image that ended as one colour, and why; not where that may be wanted", function()
+    local goal = obj.channel("layer1", 1) - 10 * obj.total_variation()
+    local o = quick { steps = 60, param = param.pixel {}, images = 2, redirect = 0,
+      optimizer = ea.vis.optimizer.adam { lr = 1e-3 } }
+    local message = sentence(ea.vis.render, net, goal, o)
+    assert.matches("image 1 is of one colour after step 60: no colour of it differs by more than "
+      .. "0.00%d+ between pixels. Values of the terms: channel%(layer1, 1%) [%d.e-]+, "
+      .. "total_variation%(input%) [%d.e-]+; the last gradient had a norm of [%d.]+; units that "
+      .. "are 0: relu %d+ %% %(gradient", message)
+    o.dead = "keep"
+    assert.same({ 1, 2 }, ea.vis.render(net, goal, o).dead)
+    o.dead = "stop"
+    local r = ea.vis.render(net, -obj.total_variation(), o) -- of the image alone
+    assert.is_true((r.images:max() - r.images:min()):item() < 1 / 512)
+    assert.same({ 2, 1, 1, 3 }, ea.vis.render(net, function(T) return T:mean(T "output") end,
+      quick { images = 2, size = 1, redirect = 0 }).images.shape)
+  end)
+
   it("keeps images that no gradient reaches, where asked to", function()
     local dead = network()
     dead:requires_grad(false)

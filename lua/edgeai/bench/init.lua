@@ -31,7 +31,7 @@ local function open(name, o)
   if name == "nonn2s.infer" then return network.open_nonn(o) end
   if small[name] then return small[name](o) end
   return network.open(name, o) or F.raise("bench: there is no benchmark '%s'%s; there are %s, and "
-    .. "train, infer, dream of any wrn-DEPTH-WIDTH or resnet-DEPTH", name,
+    .. "train, infer, dream, vis of any wrn-DEPTH-WIDTH or resnet-DEPTH", name,
     text.suggest(name, bench.names), text.list(bench.names, "and"))
 end
 

@@ -1,11 +1,13 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- edgeai.bench.network - the benchmarks of whole networks: train.NET, infer.NET, dream.NET with
--- NET = wrn-DEPTH-WIDTH or resnet-DEPTH, on 32x32 images of random numbers.
+-- NET = wrn-DEPTH-WIDTH or resnet-DEPTH, on 32x32 images of random numbers; vis.NET.
 --
 --   train   one SGD step with momentum: forward, loss, backward, update
 --   infer   forward in evaluation mode
 --   dream   one Adam step on the images alone: the frozen network's pooled features drawn to a
 --           target
+--   vis       one step of ea.vis.render with its defaults (spectra, transforms, Adam) for as many
+--             channels of the last group as the batch has images
 
 local capture = require "edgeai.capture"
 local grad = require "edgeai.grad"
@@ -73,17 +75,30 @@ local function dream(net, batch, precision)
 end
 
 local kinds = { train = train, infer = infer, dream = dream }
-local usual_batch = { ["wrn-40-4"] = 32 }
+local usual_batch = { ["wrn-40-4"] = 32, ["vis.wrn-16-4"] = 64, ["vis.wrn-16-1"] = 1 }
+
+--- The benchmark vis.NET.
+local function open_vis(net, batch)
+  local vis, last = require "edgeai.vis", net.kind == "wrn" and "group3" or "layer3"
+  net.mean, net.std = { 0.5, 0.5, 0.5 }, { 0.25, 0.25, 0.25 }
+  local channels = {}
+  for k = 1, batch do channels[k] = (k - 1) % net.out_channels + 1 end
+  local h = vis.start(net, vis.objectives.channel(last, channels), { seed = 1, quiet = true,
+    redirect = 0, size = 32, input = 32 })
+  return { step = function() return h:step(1) end, images = batch, batch = batch,
+    unit = "image-steps/s", peak = h.session.engine:peak(), close = function() h:stop() end }
+end
 
 --- The benchmark KIND.NET as { step, images, batch, unit, flops, peak, net, passes (of backward),
 -- graph, close }, or nil if the name is not one of these.
 function network.open(name, o)
   local kind, what = name:match("^(%a+)%.(.+)$")
-  if not kinds[kind] then return nil end
+  if kind ~= "vis" and not kinds[kind] then return nil end
   local net = build(what)
   if not net then return nil end
   net:set_precision(o.precision)
-  local batch = o.batch or usual_batch[what] or 128
+  local batch = o.batch or usual_batch[name] or usual_batch[what] or 128
+  if kind == "vis" then return open_vis(net, batch) end
   local graph, step = kinds[kind](net, batch, o.precision)
   return { step = step, images = batch, batch = batch, graph = graph, net = net,
     unit = kind == "dream" and "image-steps/s" or "images/s",
@@ -105,6 +120,6 @@ end
 
 --- Examples of names, for messages.
 network.names = { "train.wrn-40-4", "train.wrn-16-1", "infer.wrn-40-4", "infer.wrn-16-1",
-  "dream.wrn-40-4", "dream.wrn-16-1" }
+  "dream.wrn-40-4", "dream.wrn-16-1", "vis.wrn-16-4", "vis.wrn-16-1" }
 
 return network

@@ -27,8 +27,9 @@
 --   lucid         false; true: as Lucid does it: objectives average over the batch, one draw of its
 --                 transforms (ea.vis.lucid) for all images, sizes that change, one step more than
 --                 steps and thresholds say, redirect for 17, its Adam
---   dead          "stop": an error if no gradient reaches an image, with the reason; "keep": it
---                 stays as it began, and is named in the result's list `dead`
+--   dead          "stop": an error, with the reason, if no gradient reaches an image or it ends as
+--                 one colour (all its pixels within 1/512) though the objective looks at the
+--                 network; "keep": it is named in the result's list `dead`
 --   on_step       function(step, values {n}) for every step
 --
 -- Returns { images {n, h, w, c}, values {n} of the objective, history = { total {steps, n}, and
@@ -41,6 +42,7 @@ local session = require "edgeai.vis.session"
 local store = require "edgeai.vis.store"
 local tensor = require "edgeai.tensor"
 local text = require "edgeai.text"
+local why = require "edgeai.vis.why"
 
 local C = F.C
 
@@ -138,6 +140,10 @@ local function one_batch(self, keep, result, first, last, bar)
   if keep then keep:resume(self) end
   run_batch(self, bar, first - 1)
   local list = tensors_of(self)
+  if not self.interrupted and not self.opts.made.near then
+    self:note_dead(why.one_colour(self.engine, list[1].tensor, self.history,
+      self.opts.dead == "keep"))
+  end
   put(result, by_name(list), first)
   result.peak = math.max(result.peak or 0, self.engine:peak())
   for _, id in ipairs(self.dead) do result.dead[#result.dead + 1] = id end

@@ -51,6 +51,15 @@ local function history_row(self, label, step)
   return self.history[label]:narrow(1, step, 1)
 end
 
+--- Adds these numbers of images to the list of dead ones.
+function session:note_dead(ids)
+  local known = {}
+  for _, id in ipairs(self.dead) do known[id] = true end
+  for _, id in ipairs(ids) do
+    if not known[id] then self.dead[#self.dead + 1] = id end
+  end
+end
+
 --- One step: forward, values noted and looked at, backward, update.
 function session:advance()
   local e = self.engine
@@ -64,7 +73,7 @@ function session:advance()
   e:update(graph)
   -- At the edge of a ball (within) an image that cannot get better has no gradient, either.
   if step == 1 or step == self.opts.redirect + 1 and not self.opts.made.near then
-    self.dead = why.no_gradient(e, step, self.opts.dead == "keep")
+    self:note_dead(why.no_gradient(e, step, self.opts.dead == "keep"))
   end
   if self.opts.on_step then self.opts.on_step(step, outputs[2]) end
   for _, at in ipairs(self.opts.thresholds) do

@@ -1,8 +1,10 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- edgeai.vis.param.ball - differences d {n, h, w, c} kept small, each image's by itself:
 --
---   ball("l2", r)(d)     d / max(1, |d| / r): of length r at most
---   ball("linf", r)(d)   each number cut to -r .. r
+--   ball { l2 = r } (d)     d / max(1, |d| / r): of length r at most
+--   ball { linf = r } (d)   each number cut to -r .. r
+--   ball { linf = r, sign = true } (d)   the same, and each step is the gradient's signs (Madry et
+--                           al. 2017, arXiv 1706.06083): with optimizer.sgd all move equally far
 --
 -- Projected ascent: a step that would lead out of the ball loses its part that goes outwards, any
 -- other goes as it would without the ball. (Lucid's unit balls have the values with r = 1; their
@@ -31,21 +33,29 @@ function kinds.l2(r)
   end }
 end
 
-function kinds.linf(r)
+function kinds.linf(r, sign)
   return { forward = function(ctx, d)
     ctx.d = d
     return d:clamp { low = -r, high = r }
   end, backward = function(ctx, g)
     local d = ctx.d
     local outwards = (d * g):less(0):to(d.dtype) * (1 - d:abs():less(r):to(d.dtype))
-    return g * (1 - outwards)
+    g = g * (1 - outwards)
+    return sign and g:greater(0):to(g.dtype) - g:less(0):to(g.dtype) or g
   end }
 end
 
---- The function of d that keeps it in a ball: see the top of this file.
-return function(norm, radius)
-  if not kinds[norm] or type(radius) ~= "number" or not (radius > 0) then
-    F.raise("param: within must be { l2 = radius } or { linf = radius }, a radius above 0")
+--- The function of d that keeps it in the ball { l2 = r } or { linf = r, sign = false }: see the
+-- top of this file.
+return function(within)
+  local norm = within.l2 and "l2" or "linf"
+  local radius, known = within[norm], { [norm] = true, sign = norm == "linf" }
+  local right = type(radius) == "number" and radius > 0
+    and (within.sign == nil or type(within.sign) == "boolean")
+  for key in pairs(within) do right = right and known[key] end
+  if not right then
+    F.raise("param: within must be { l2 = radius } or { linf = radius }, a radius above 0; with "
+      .. "linf also sign = true")
   end
-  return grad.custom("ball_" .. norm, kinds[norm](radius))
+  return grad.custom("ball_" .. norm, kinds[norm](radius, within.sign))
 end

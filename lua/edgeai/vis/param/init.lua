@@ -15,12 +15,15 @@
 -- "clip"), alpha (false; true adds a channel of opacity), image: where to start, {h, w, c} or
 -- {images, h, w, c} in [0, 1] or u8; mask {h, w}: 1 where image may change, else 0; within: how far
 -- it may go from image, { l2 = length } of the difference, or { linf = of any number } (ball.lua).
+-- How near the start comes to image: pixels, spectra and pyramids to rounding; small pictures as
+-- near as so few pixels can, one that all images share to their mean; cppn and maco: their files.
 --
 -- A kind is a function from options to { leaves = { { name =, size =, init(stream, id, dtype) } },
--- raw(values, T) -> {n, h, w, c}, start(picture {h,w,c}) -> { name = values } or nil }. Further
--- fields: coupled (images depend on each other), finished (raw makes colours itself); of a leaf,
--- shared (so many rows serve all images). param.normal(name, size, sd) is a leaf of normal numbers.
--- Kinds of the user's own: extend.lua.
+-- raw(values, T) -> {n, h, w, c}, start(picture {h,w,c}) -> { name = values } or nil }: of what raw
+-- gives. Further fields: coupled (images depend on each other), finished (raw makes colours
+-- itself); of a leaf, shared (so many rows serve all images). o.start has all starting pictures
+-- {1 or images, h, w, c}, as start gets one. param.normal(name, size, sd) is a leaf of normal
+-- numbers. Kinds of the user's own: extend.lua.
 
 local F = require "edgeai.ffi"
 local ball = require "edgeai.vis.param.ball"
@@ -107,6 +110,29 @@ local function picture_of(image, h, w, c)
   return x
 end
 
+--- Gives the leaves of what was made a start from pictures {1 or images, h, w, c}: a picture's own,
+-- their mean where images share a leaf. What it takes is worked out once for all leaves.
+local function start_from(made, pictures)
+  local begun = {}
+  local function start(k)
+    if not begun[k] then
+      local outer = F.set_scope(nil)
+      begun[k] = made.start(k == "all" and pictures:mean { axes = { 1 } } or pictures:select(1, k))
+      F.set_scope(outer)
+    end
+    return begun[k]
+  end
+  for _, leaf in ipairs(made.leaves) do
+    leaf.init = function(_, id, dtype)
+      local k = leaf.shared and "all" or pictures:size(1) == 1 and 1 or id
+      if k ~= "all" and k > pictures:size(1) then
+        F.raise("param: there are %d starting images, none for image %d", pictures:size(1), id)
+      end
+      return start(k)[leaf.name]:clone():to(dtype)
+    end
+  end
+end
+
 --- Makes it for images of `size` {h, w} and `channels` unless it says otherwise. Returns { leaves,
 -- image(values, T) -> {n, h, w, c}, size, channels }.
 function spec:build(size, channels)
@@ -119,25 +145,16 @@ function spec:build(size, channels)
   local plain = o.alpha and c - 1 or c
   local matrix = colour.matrix(o.colour, plain)
   if o.colour == "lucid" and plain ~= 3 then matrix = nil end
-  local made = kinds[self.kind](o, self)
   local picture = o.image and picture_of(o.image, h, w, c)
+  o.start = picture and colour.encode(picture, matrix, o.squash)
+  local made = kinds[self.kind](o, self)
   if picture then
     if not made.start then
-      F.raise("param.%s cannot start from an image; param.pixel, fourier, laplacian, lowres and a "
-        .. "sum that begins with one of these can", self.kind)
+      F.raise("param.%s cannot start from an image: it has no start", self.kind)
     end
-    local encoded = colour.encode(picture, matrix, o.squash)
-    for _, leaf in ipairs(made.leaves) do
-      leaf.init = function(_, id, dtype)
-        local k = encoded:size(1) == 1 and 1 or id
-        if k > encoded:size(1) then
-          F.raise("param: there are %d starting images, none for image %d", encoded:size(1), id)
-        end
-        return made.start(encoded:select(1, k))[leaf.name]:to(dtype)
-      end
-    end
+    start_from(made, made.finished and picture or o.start)
   end
-  local near = o.within and ball(next(o.within))
+  local near = o.within and ball(o.within)
   if near and not picture then F.raise("param: within needs an image to stay near to") end
   local function image(values, T)
     local x = made.raw(values, T)
@@ -204,7 +221,7 @@ param.register("sum", { parts = F.none }, function(o)
     end
     local inner = {}
     for key, value in pairs(part.opts) do inner[key] = value end
-    inner.size, inner.channels = o.size, o.channels
+    inner.size, inner.channels, inner.start = o.size, o.channels, i == 1 and o.start or nil
     made[i] = kinds[part.kind](inner, part)
     coupled = coupled or made[i].coupled
     if made[i].finished then

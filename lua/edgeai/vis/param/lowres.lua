@@ -69,14 +69,14 @@ local function make_lowres(o, param)
       x = x:expand(T.n, small[1], small[2], o.channels)
     end
     return lowres.enlarge(x, o.size, offset, T.dtype)
-  end, start = not images and function(x) -- the nearest that so few pixels can be
+  end, start = function(x) -- the nearest that so few pixels can be
     local down, across = nearest(small[1], o.size[1], offset), nearest(small[2], o.size[2], offset)
     local h, w, c = o.size[1], o.size[2], o.channels
     local rows = functions.matmul(down, x:reshape(h, w * c)):reshape(small[1], w, c)
     local columns = rows:permute(1, 3, 2):contiguous():reshape(small[1] * c, w)
     return { small = functions.matmul(columns, across, { tb = true })
       :reshape(small[1], c, small[2]):permute(1, 3, 2):contiguous() }
-  end or nil }
+  end }
 end
 
 local function make_laplacian(o, param)
