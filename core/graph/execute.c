@@ -125,8 +125,7 @@ static void pass_alias(ea_graph *g, ea_gnode *n) {
   if (in->grad->storage != out->grad->storage || ea_ptr(in->grad) != ea_ptr(out->grad)) {
     if (is_first(g, in))
       memcpy(ea_ptr(in->grad), ea_ptr(out->grad), (size_t)ea_tensor_bytes(in->grad));
-    else
-      ea_accumulate(in->grad, out->grad);
+    else ea_accumulate(in->grad, out->grad);
   }
   in->written++;
 }

@@ -48,8 +48,7 @@ static void fuse_norm(ea_graph *g) {
     if (!is_op(conv, "conv2d") || count_consumers(g, n->in[0]) != 1) continue;
     if (n->backward && (needs_gradient(g, n, 1) || needs_gradient(g, conv, 1))) continue;
     int known = 1; /* are the parameters, when the convolution runs? */
-    for (int k = 1; k < n->call.nin; k++)
-      known &= g->value[n->in[k]].producer < inner->producer;
+    for (int k = 1; k < n->call.nin; k++) known &= g->value[n->in[k]].producer < inner->producer;
     if (!known) continue;
     conv->call.norm = &n->call;
     n->fused = 1;

@@ -56,7 +56,7 @@ struct ea_graph {
   int loss; /* value, or EA_NEVER */
   ea_scratch scratch;
   ea_storage *arena;
-  int64_t planned, outside; /* bytes: the arena; leaves, their gradients and inputs */
+  int64_t planned, outside;   /* bytes: the arena; leaves, their gradients and inputs */
   int at, waiting, direction; /* of the run in progress */
   int ran_forward, accumulate;
   int profile;

@@ -167,8 +167,8 @@ static int make_temps(ea_graph *g, size_t *count) {
     for (int k = 0; k < n->call.nin; k++) {
       ea_value *v = &g->value[n->in[k]];
       if (!v->wants_grad || (v->uses < 2 && !v->leaf)) continue;
-      EA_TRY(ea_tensor_new_symbolic(v->tensor->dtype, v->tensor->ndim, v->tensor->size,
-                                    &n->temp[k]));
+      EA_TRY(
+          ea_tensor_new_symbolic(v->tensor->dtype, v->tensor->ndim, v->tensor->size, &n->temp[k]));
       ++*count;
     }
   }
@@ -183,10 +183,8 @@ static int list_buffers(ea_graph *g, ea_buffer *b, lifetime *data, lifetime *gra
   int n = 0;
   for (int v = 0; v < g->nvalue; v++) {
     ea_value *x = &g->value[v];
-    if (x->input)
-      add_buffer(b, &n, x->tensor, 0, end_of_time(g));
-    else if (!x->leaf && x->data_of == v)
-      add_buffer(b, &n, x->tensor, data[v].first, data[v].last);
+    if (x->input) add_buffer(b, &n, x->tensor, 0, end_of_time(g));
+    else if (!x->leaf && x->data_of == v) add_buffer(b, &n, x->tensor, data[v].first, data[v].last);
     if (x->grad && !x->leaf && x->grad_of == v)
       add_buffer(b, &n, x->grad, grad[v].first, grad[v].last);
   }
@@ -224,8 +222,7 @@ static void place_aliases(ea_graph *g) {
 }
 
 static int plan_with(ea_graph *g, lifetime *data, lifetime *grad, ea_buffer *b, ea_buffer **busy) {
-  for (int v = 0; v < g->nvalue; v++)
-    data[v] = grad[v] = (lifetime){-1, -1};
+  for (int v = 0; v < g->nvalue; v++) data[v] = grad[v] = (lifetime){-1, -1};
   data_lifetimes(g, data);
   grad_lifetimes(g, grad);
   int n = list_buffers(g, b, data, grad);

@@ -21,15 +21,20 @@
 
 #include "batch_norm.h"
 
-enum { MOST_SHARDS = 64, SHARD = 32768, TILE = 8192, TILE_ROWS = 128, /* elements; rows */
-       SIDE = 4 };
+enum {
+  MOST_SHARDS = 64,
+  SHARD = 32768,   /* elements */
+  TILE = 8192,     /* elements */
+  TILE_ROWS = 128, /* at most */
+  SIDE = 4,
+};
 
 typedef struct job {
   const void *x, *g;
   void *to; /* y or gx */
   int dtype, relu, add;
   int64_t rows, channels, shard_rows, shards;
-  double *partial;  /* {shards, 2, channels} */
+  double *partial;            /* {shards, 2, channels} */
   const float *a, *b, *c, *d; /* per channel; see each kernel; a, b: forward's scale and shift */
 } job;
 
@@ -74,11 +79,14 @@ static int shape(ea_call *c) {
   describe(c, &b);
   for (int i = BN_RUNNING_MEAN; i <= BN_RUNNING_VAR; i++) /* forward would be given a copy */
     if (b.training && !ea_tensor_contiguous(c->in[i]))
-      return ea_call_fail(c, EA_ERR_SHAPE, "running statistics that training updates must be "
+      return ea_call_fail(c, EA_ERR_SHAPE,
+                          "running statistics that training updates must be "
                           "contiguous");
   if (b.training && b.rows < 2)
-    return ea_call_fail(c, EA_ERR_SHAPE, "training needs at least two values per channel, got %s; "
-                        "use a bigger batch or training=0", ea_shape_text(x));
+    return ea_call_fail(c, EA_ERR_SHAPE,
+                        "training needs at least two values per channel, got %s; "
+                        "use a bigger batch or training=0",
+                        ea_shape_text(x));
   if (!(b.eps >= 0) || !(b.momentum >= 0 && b.momentum <= 1))
     return ea_call_fail(c, EA_ERR_ARG, "expected eps >= 0 and momentum in 0..1, got %g and %g",
                         b.eps, b.momentum);
@@ -98,7 +106,7 @@ EA_INLINE void load_each(ea_lanes *to, int lanes, const void *from, int dtype, i
 
 EA_INLINE void add_sums(double *sum, int lanes, const ea_lanes *s, int n) {
   EACH_LANE(b)
-    for (int i = 0; i < n; i++) sum[b * EA_LANES + i] += s[b][i];
+  for (int i = 0; i < n; i++) sum[b * EA_LANES + i] += s[b][i];
 }
 
 /* Sums of x - a and its square. */
@@ -106,8 +114,7 @@ EA_INLINE void tile_moments(const job *j, int dtype, int64_t row, int64_t end, i
                             int n, double *sum, double *square) {
   ea_lanes shift[SIDE], s[SIDE] = {0}, q[SIDE] = {0};
   load_each(shift, lanes, j->a, EA_F32, k, n);
-  for (int64_t at = row * j->channels + k; row < end; row++, at += j->channels)
-    EACH_LANE(b) {
+  for (int64_t at = row * j->channels + k; row < end; row++, at += j->channels) EACH_LANE(b) {
       ea_lanes v = ea_lanes_load(j->x, dtype, at + b * EA_LANES, n) - shift[b];
       s[b] += v;
       q[b] += v * v;
@@ -130,8 +137,7 @@ EA_INLINE void tile_grad_sums(const job *j, int dtype, int64_t row, int64_t end,
   load_each(scale, lanes, j->a, EA_F32, k, n);
   load_each(shift, lanes, j->b, EA_F32, k, n);
   load_each(mean, lanes, j->c, EA_F32, k, n);
-  for (int64_t at = row * j->channels + k; row < end; row++, at += j->channels)
-    EACH_LANE(b) {
+  for (int64_t at = row * j->channels + k; row < end; row++, at += j->channels) EACH_LANE(b) {
       int64_t i = at + b * EA_LANES;
       ea_lanes x = ea_lanes_load(j->x, dtype, i, n);
       ea_lanes g = uncut(j, dtype, i, n, x, scale[b], shift[b]);
@@ -151,8 +157,7 @@ EA_INLINE void tile_grad(const job *j, int dtype, int64_t row, int64_t end, int6
   load_each(mean, lanes, j->c, EA_F32, k, n);
   load_each(slope, lanes, j->d, EA_F32, k, n);
   load_each(level, lanes, j->d + j->channels, EA_F32, k, n);
-  for (int64_t at = row * j->channels + k; row < end; row++, at += j->channels)
-    EACH_LANE(b) {
+  for (int64_t at = row * j->channels + k; row < end; row++, at += j->channels) EACH_LANE(b) {
       int64_t i = at + b * EA_LANES;
       ea_lanes x = ea_lanes_load(j->x, dtype, i, n);
       ea_lanes g = uncut(j, dtype, i, n, x, scale[b], shift[b]);
@@ -201,11 +206,11 @@ EA_INLINE void run_tiles(const job *j, int kernel, int dtype, int64_t shard) {
   }
 }
 
-#define SHARD_FUNCTION(name, kernel)                            \
-  static void name(void *arg, int64_t shard) {                  \
-    const job *j = arg;                                         \
+#define SHARD_FUNCTION(name, kernel)                             \
+  static void name(void *arg, int64_t shard) {                   \
+    const job *j = arg;                                          \
     if (j->dtype == EA_F32) run_tiles(j, kernel, EA_F32, shard); \
-    else run_tiles(j, kernel, EA_BF16, shard);                  \
+    else run_tiles(j, kernel, EA_BF16, shard);                   \
   }
 SHARD_FUNCTION(moments_shard, MOMENTS)
 SHARD_FUNCTION(grad_sums_shard, GRAD_SUMS)
@@ -231,8 +236,11 @@ static double total(const job *j, int i, int64_t k) {
 static int begin(ea_call *c, const ea_bn *b, job *j, int vectors, float **vector) {
   int64_t count = b->rows * b->channels;
   int64_t shards = EA_MAX(1, EA_MIN(MOST_SHARDS, count / SHARD));
-  *j = (job){.x = ea_ptr(c->in[BN_X]), .dtype = c->in[BN_X]->dtype, .relu = b->relu,
-             .rows = b->rows, .channels = b->channels};
+  *j = (job){.x = ea_ptr(c->in[BN_X]),
+             .dtype = c->in[BN_X]->dtype,
+             .relu = b->relu,
+             .rows = b->rows,
+             .channels = b->channels};
   j->shard_rows = EA_MAX(1, (b->rows + shards - 1) / shards);
   j->shards = (b->rows + j->shard_rows - 1) / j->shard_rows;
   int64_t sums = j->shards * 2 * b->channels;
@@ -347,8 +355,15 @@ static int backward(ea_call *c) {
   return EA_OK;
 }
 
-const ea_op ea_op_batch_norm = {
-    .name = "batch_norm", .nin_least = 5, .nin_most = 5, .nout = 1, .nhidden = 2,
-    .attrs = "training:b=0 momentum:f=0.1 eps:f=1e-5 relu:b=0",
-    .flags = EA_OP_ACCUMULATES, .need_in = 7, .need_out = 6,
-    .shape = shape, .forward = forward, .backward = backward};
+const ea_op ea_op_batch_norm = {.name = "batch_norm",
+                                .nin_least = 5,
+                                .nin_most = 5,
+                                .nout = 1,
+                                .nhidden = 2,
+                                .attrs = "training:b=0 momentum:f=0.1 eps:f=1e-5 relu:b=0",
+                                .flags = EA_OP_ACCUMULATES,
+                                .need_in = 7,
+                                .need_out = 6,
+                                .shape = shape,
+                                .forward = forward,
+                                .backward = backward};

@@ -52,10 +52,18 @@ int ea_cpu_has_bf16(void) { return ea_conv_onednn_has_bf16(); }
 
 static void describe(const ea_call *c, ea_conv *v) {
   const ea_tensor *x = c->in[0], *w = c->in[1];
-  *v = (ea_conv){.dtype = x->dtype, .n = x->size[0], .h = x->size[1], .w = x->size[2],
-                 .c = x->size[3], .o = w->size[0], .kh = w->size[2], .kw = w->size[3],
-                 .stride = ea_attr_int(c, 0), .pad = ea_attr_int(c, 1),
-                 .groups = ea_attr_int(c, 2), .dilation = ea_attr_int(c, 3)};
+  *v = (ea_conv){.dtype = x->dtype,
+                 .n = x->size[0],
+                 .h = x->size[1],
+                 .w = x->size[2],
+                 .c = x->size[3],
+                 .o = w->size[0],
+                 .kh = w->size[2],
+                 .kw = w->size[3],
+                 .stride = ea_attr_int(c, 0),
+                 .pad = ea_attr_int(c, 1),
+                 .groups = ea_attr_int(c, 2),
+                 .dilation = ea_attr_int(c, 3)};
   v->oh = (v->h + 2 * v->pad - v->dilation * (v->kh - 1) - 1) / v->stride + 1;
   v->ow = (v->w + 2 * v->pad - v->dilation * (v->kw - 1) - 1) / v->stride + 1;
 }
@@ -91,8 +99,10 @@ static int shape(ea_call *c) {
     EA_TRY(ea_call_check_ndim(c, 2, 1));
     EA_TRY(ea_call_check_dtype(c, 2, master));
     if (c->in[2]->size[0] != w->size[0])
-      return ea_call_fail(c, EA_ERR_SHAPE, "the bias is %s, expected one number for each of %lld "
-                          "output channels", ea_shape_text(c->in[2]), (long long)w->size[0]);
+      return ea_call_fail(c, EA_ERR_SHAPE,
+                          "the bias is %s, expected one number for each of %lld "
+                          "output channels",
+                          ea_shape_text(c->in[2]), (long long)w->size[0]);
   }
   ea_conv v;
   describe(c, &v);
@@ -100,8 +110,8 @@ static int shape(ea_call *c) {
       v.w + 2 * v.pad < v.dilation * (v.kw - 1) + 1)
     return ea_call_fail(c, EA_ERR_SHAPE,
                         "the kernel of weights %s does not fit into images %s padded by %d; pad "
-                        "more or use a smaller kernel", ea_shape_text(w), ea_shape_text(x),
-                        (int)v.pad);
+                        "more or use a smaller kernel",
+                        ea_shape_text(w), ea_shape_text(x), (int)v.pad);
   int64_t size[4] = {v.n, v.oh, v.ow, v.o};
   ea_call_output(c, 0, x->dtype, 4, size);
   return EA_OK;
@@ -323,8 +333,15 @@ static double flops(const ea_call *c) {
   return 2.0 * (double)(v.n * v.oh * v.ow * v.o) * (double)(v.c / v.groups * v.kh * v.kw);
 }
 
-const ea_op ea_op_conv2d = {
-    .name = "conv2d", .nin_least = 2, .nin_most = 3, .nout = 1,
-    .attrs = "stride:i=1 pad:i=0 groups:i=1 dilation:i=1",
-    .flags = EA_OP_ACCUMULATES | EA_OP_BILINEAR, .need_in = 3,
-    .shape = shape, .forward = forward, .backward = backward, .flops = flops, .prepare = prepare};
+const ea_op ea_op_conv2d = {.name = "conv2d",
+                            .nin_least = 2,
+                            .nin_most = 3,
+                            .nout = 1,
+                            .attrs = "stride:i=1 pad:i=0 groups:i=1 dilation:i=1",
+                            .flags = EA_OP_ACCUMULATES | EA_OP_BILINEAR,
+                            .need_in = 3,
+                            .shape = shape,
+                            .forward = forward,
+                            .backward = backward,
+                            .flops = flops,
+                            .prepare = prepare};

@@ -55,8 +55,7 @@ static void add_row(ea_amx_job *j, ea_amx_class *k, int64_t row, int64_t y, cons
 
 static ea_amx_class *open_class(ea_amx_job *j, int64_t row, int64_t column) {
   ea_amx_class *k = &j->class[j->classes++];
-  *k = (ea_amx_class){.row = row, .column = column, .first_step = j->steps,
-                      .first_tile = j->tiles};
+  *k = (ea_amx_class){.row = row, .column = column, .first_step = j->steps, .first_tile = j->tiles};
   k->height = (j->to.height - row + j->to_stride - 1) / j->to_stride;
   k->tiles = (k->height * j->width + EA_TILE - 1) / EA_TILE;
   return k;
@@ -178,7 +177,7 @@ EA_AMX_CODE static void run_shard(void *arg, int64_t shard) {
   for (int64_t n = j->images * shard / j->shards; n < j->images * (shard + 1) / j->shards; n++) {
     char *from = j->from.data + n * j->from.image_bytes, *to = j->to.data + n * j->to.image_bytes;
     if (j->cut) ea_conv_cut(from, j->cut + n * j->from.image_bytes, EA_BF16, count);
-   ea_amx_copy_image(j, from, buffer, buffer + j->buffer_bytes);
+    ea_amx_copy_image(j, from, buffer, buffer + j->buffer_bytes);
     for (int i = 0; i < j->classes; i++)
       if (j->class[i].taps || j->add != j->to.data) ea_amx_run_class(j, &j->class[i], buffer, to);
   }

@@ -62,14 +62,14 @@ typedef struct ea_amx_job {
   const ea_bn_line *line; /* NULL, or what x is read through */
   const float *bias;      /* or NULL */
   int relu;
-  const float *w;                /* w[f * w_from + t * w_to + tap]: of channels f and t */
+  const float *w; /* w[f * w_from + t * w_to + tap]: of channels f and t */
   int64_t w_from, w_to;
-  int64_t width;                 /* of a class's rows */
-  int gapless, pairs;            /* special ways to copy: see conv2d_amx_pack.c */
-  int64_t pixel_bytes;           /* in the buffer */
-  int64_t depth;                 /* tiles of depth in a tap */
-  int64_t blocks;                /* of 16 channels of the results */
-  int64_t top, rows, columns;    /* of a plane */
+  int64_t width;              /* of a class's rows */
+  int gapless, pairs;         /* special ways to copy: see conv2d_amx_pack.c */
+  int64_t pixel_bytes;        /* in the buffer */
+  int64_t depth;              /* tiles of depth in a tap */
+  int64_t blocks;             /* of 16 channels of the results */
+  int64_t top, rows, columns; /* of a plane */
   int64_t plane_bytes, buffer_bytes, read_bytes;
   int planes;
   ea_amx_plane plane[EA_AMX_TAPS];
@@ -80,7 +80,7 @@ typedef struct ea_amx_job {
   int64_t *offset;      /* where a step's pixels are, from a tile's first */
   char *weights;        /* {blocks, steps, 16, 16, 2} */
   int64_t shards;
-  char *thread;         /* per thread: the buffer; an image that was read through the line */
+  char *thread; /* per thread: the buffer; an image that was read through the line */
 } ea_amx_job;
 
 /* An image, `from.image_bytes` of it, into the buffer. */

@@ -15,8 +15,12 @@
 #include <oneapi/dnnl/dnnl.h>
 #include <stdio.h>
 
-enum { PLANS = 512, THREADS = 64, SHARD_BYTES = 1 << 20,
-       ROOM = 32 << 20 }; /* bytes that must be left: without memory for code oneDNN crashes */
+enum {
+  PLANS = 512,
+  THREADS = 64,
+  SHARD_BYTES = 1 << 20,
+  ROOM = 32 << 20, /* bytes that must be left: without memory for code oneDNN crashes */
+};
 enum { SRC, WEIGHTS, DST, SCRATCH, BIAS, SLOTS }; /* memory objects of a thread */
 
 typedef struct plan {
@@ -46,9 +50,9 @@ static int lib_fail(const ea_call *c, const char *what, dnnl_status_t status) {
                       (int)status);
 }
 
-#define DNNL_TRY(c, what, call)                                       \
-  do {                                                                \
-    dnnl_status_t status_ = (call);                                   \
+#define DNNL_TRY(c, what, call)                                         \
+  do {                                                                  \
+    dnnl_status_t status_ = (call);                                     \
     if (status_ != dnnl_success) return lib_fail((c), (what), status_); \
   } while (0)
 
@@ -175,8 +179,8 @@ static dnnl_status_t make_reorder(plan *p, dnnl_primitive_attr_t attr) {
   if (!status)
     status = dnnl_memory_create(&p->packed, &p->md[WEIGHTS], lib.engine, DNNL_MEMORY_NONE);
   if (!status)
-    status = dnnl_memory_create(&p->reorder_memory, &p->reorder_scratch, lib.engine,
-                                DNNL_MEMORY_NONE);
+    status =
+        dnnl_memory_create(&p->reorder_memory, &p->reorder_scratch, lib.engine, DNNL_MEMORY_NONE);
   return status;
 }
 
@@ -239,17 +243,17 @@ static int find_plan(ea_call *c, const ea_conv *v, int64_t n, int pass, int wino
 typedef struct job {
   ea_call *call;
   plan *p;
-  char *x, *y;             /* first image */
-  size_t x_bytes, y_bytes; /* of one execution */
-  char *weights;           /* weights pass: one partial sum per shard */
-  char *thread;            /* per thread: the primitive's scratch, then its own x and y */
+  char *x, *y;                       /* first image */
+  size_t x_bytes, y_bytes;           /* of one execution */
+  char *weights;                     /* weights pass: one partial sum per shard */
+  char *thread;                      /* per thread: the primitive's scratch, then its own x and y */
   size_t thread_bytes, own_x, own_y; /* 0: it works on the tensor's memory */
-  int add;                 /* data pass: add to x */
-  const char *residual;    /* NULL, or what forward adds to y */
-  const char *cut;         /* NULL, or y itself: its zeros cut the gradient; a ReLU wrote them */
+  int add;                           /* data pass: add to x */
+  const char *residual;              /* NULL, or what forward adds to y */
+  const char *cut; /* NULL, or y itself: its zeros cut the gradient; a ReLU wrote them */
   int relu;
-  const ea_bn_line *line;  /* NULL, or what x is read through */
-  dnnl_status_t status;    /* last failure of a shard */
+  const ea_bn_line *line; /* NULL, or what x is read through */
+  dnnl_status_t status;   /* last failure of a shard */
 } job;
 
 static dnnl_status_t set(dnnl_memory_t m, void *at) {

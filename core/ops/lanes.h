@@ -56,9 +56,7 @@ EA_INLINE ea_lanes ea_lanes_mask(ea_lanes v, ea_lanes_bits where) {
   return (ea_lanes)((ea_lanes_bits)v & where);
 }
 /* max(v, 0); NaN stays. */
-EA_INLINE ea_lanes ea_lanes_relu(ea_lanes v) {
-  return ea_lanes_mask(v, ~(ea_lanes_bits)(v < 0));
-}
+EA_INLINE ea_lanes ea_lanes_relu(ea_lanes v) { return ea_lanes_mask(v, ~(ea_lanes_bits)(v < 0)); }
 EA_INLINE ea_lanes ea_lanes_all(float f) { return (ea_lanes){0} + f; }
 
 #endif
