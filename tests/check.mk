@@ -35,7 +35,7 @@ warnings:
 	  $(MAKE) --no-print-directory $(JOBS) test-programs BUILD=$(BUILD)-$$cc/plain CC=$$cc ONEDNN=0 \
 	    CFLAGS='-O2 -Werror -Wno-pass-failed' || exit 1; \
 	done
-	@for f in tests/fuzz/*.c; do clang -fsyntax-only -Icore $(WARN) -Wno-missing-prototypes -Werror $$f \
+	@for f in tests/fuzz/*.c; do clang -fsyntax-only -Icore $(CPPFLAGS) $(WARN) -Wno-missing-prototypes -Werror $$f \
 	  || exit 1; done
 
 test-programs: $(TEST_BIN)
