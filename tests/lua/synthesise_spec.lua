@@ -193,6 +193,28 @@ describe("ea.dream.synthesise", function()
     end, "disagreement is for the engine \"generator\"")
   end)
 
+  it("is not lost to one image that nothing improves, but stops if that is all of them", function()
+    ea.seed(1)
+    local sure = ea.nn.sequential { ea.nn.flatten {}, { "fc", ea.nn.linear { 144, 2 } } }
+    sure.mean, sure.std, sure.input_shape = { 0.5 }, { 0.25 }, { 1, 12, 12, 1 }
+    local function dream(where, bias)
+      sure.fc.bias:copy(ea.tensor(bias)) -- a class that is certain already gives no gradient
+      return ea.dream.synthesise(sure, nil, { folder = folder .. where, engine = "pixels",
+        count = 8, batch = 4, steps = 2, priors = { target = 0, ce = 1 } })
+    end
+    local first
+    assert.same({ 1, 3, 5, 7 }, dream("/sure", { 300, 0 }).dead)
+    local r = ea.dream.load(folder .. "/sure", { mean = sure.mean, std = sure.std, classes = 2 })
+    assert.equal(8, r.count)
+    first = r.images:hash()
+    assert.same({}, dream("/unsure", { 0, 0 }).dead)
+    assert.same({ 1, 3, 5, 7 }, dream("/sure", { 300, 0 }).dead) -- as its state says
+    assert.equal(first, ea.dream.load(folder .. "/sure", r).images:hash())
+    sure.fc.weight:fill(0)
+    fails(function() dream("/never", { 0, 0 }) end,
+      "dream: nothing improves any image of part 1: no gradient reaches image 1 at step 1: nothing")
+  end)
+
   it("lets the student learn from dreams made before, too", function()
     synthesise(folder .. "/before", { engine = "pixels", steps = 2, priors = { target = 1 } })
     local o = { steps = 3, batch = 32, reuse = 2, warmup = 0.5 }
