@@ -137,6 +137,7 @@ static int run_backward(ea_graph *g) {
       if (n->fused && n->backward) g->value[n->in[0]].written++;
       continue;
     }
+    if (n->lent) continue;
     EA_TRY(ea_interrupt_check());
     if (n->alias) {
       pass_alias(g, n);

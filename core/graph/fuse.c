@@ -85,6 +85,25 @@ static void defer_norms(ea_graph *g) {
   }
 }
 
+/* moments(x) beside batch_norm(x) in evaluation mode: in backward the latter reads x anyway, after
+ * all that gives the former a gradient has run. */
+static void lend_moments(ea_graph *g) {
+  for (int i = 0; i < g->nnode; i++) {
+    ea_gnode *n = &g->node[i];
+    ea_value *x = &g->value[n->in[0]];
+    if (!is_op(n, "moments") || !n->backward || x->tensor->dtype == EA_F64) continue;
+    for (int k = 0; k < i && !n->lent; k++) {
+      ea_gnode *norm = &g->node[k];
+      if (!is_op(norm, "batch_norm") || norm->in[0] != n->in[0] || norm->call.attr[0] != 0 ||
+          !norm->backward || norm->fused || norm->call.moments)
+        continue;
+      norm->call.moments = &n->call;
+      n->lent = k + 1;
+      x->uses--;
+    }
+  }
+}
+
 /* A reshape's output is its input's memory, and (if that gets no other contribution) its input's
  * gradient is its output's memory. */
 static void alias_reshapes(ea_graph *g) {
@@ -138,7 +157,9 @@ static int gradient_reader(const ea_graph *g, int v) {
 static int others_come_before(const ea_graph *g, int v, int but, int limit) {
   for (int i = 0; i < g->nnode; i++)
     for (int k = 0; k < g->node[i].call.nin; k++)
-      if (i != but && g->node[i].in[k] == v && g->node[i].backward && i >= limit) return 0;
+      if (i != but && g->node[i].in[k] == v && g->node[i].backward && !g->node[i].lent &&
+          i >= limit)
+        return 0;
   return 1;
 }
 
@@ -167,6 +188,7 @@ static void share_gradients(ea_graph *g) {
 void ea_graph_fuse(ea_graph *g) {
   fuse_relu(g);
   fuse_norm(g);
+  lend_moments(g);
   defer_norms(g);
   alias_reshapes(g);
   fuse_residual(g);

@@ -35,6 +35,8 @@ typedef struct ea_gnode {
   int fused;                          /* 1: done by the node before it, backward too */
   int done_forward;                   /* 1: an add that a convolution does along */
   unsigned shared;                    /* bit k of an add: in[k]'s gradient is the output's memory */
+  int lent;                           /* of moments: the batch_norm whose backward does this one's
+                                         too, as a node's number from 1; 0: none */
   int alias;                          /* 1: no work: a reshape */
   ea_tensor *temp[EA_MAX_IN];         /* where a second contribution lands before it is added */
   double seconds[2];

@@ -85,6 +85,7 @@ static void data_lifetimes(const ea_graph *g, lifetime *l) {
       lifetime *v = &l[data_root(g, n->out[j])];
       live(v, forward_at(i));
       if (n->backward && !n->fused && need_out >> j & 1) live(v, backward_at(g, i));
+      if (n->lent) live(v, backward_at(g, n->lent - 1));
     }
     if (n->call.through) lend_norm(g, n, i, l);
   }
@@ -96,10 +97,11 @@ static void grad_lifetimes(const ea_graph *g, lifetime *l) {
   for (int i = 0; i < g->nnode; i++) {
     const ea_gnode *n = &g->node[i];
     if (!n->backward) continue;
+    int at = backward_at(g, n->lent ? n->lent - 1 : i);
     for (int k = 0; k < n->call.nin; k++)
-      if (g->value[n->in[k]].wants_grad) live(&l[grad_root(g, n->in[k])], backward_at(g, i));
+      if (g->value[n->in[k]].wants_grad) live(&l[grad_root(g, n->in[k])], at);
     for (int j = 0; j < n->call.nout; j++)
-      if (g->value[n->out[j]].has_grad) live(&l[grad_root(g, n->out[j])], backward_at(g, i));
+      if (g->value[n->out[j]].has_grad) live(&l[grad_root(g, n->out[j])], at);
   }
   if (g->loss != EA_NEVER) live(&l[grad_root(g, g->loss)], g->nnode);
 }
@@ -240,7 +242,8 @@ static int prepare_calls(ea_graph *g) {
     c->scratch = &g->scratch;
     for (int k = 0; k < c->nin; k++) {
       c->in[k] = g->value[n->in[k]].tensor;
-      int wanted = n->backward && g->value[n->in[k]].wants_grad && !(n->shared >> k & 1);
+      int wanted =
+          n->backward && g->value[n->in[k]].wants_grad && !(n->shared >> k & 1) && !n->lent;
       c->gin[k] = !wanted ? NULL : n->temp[k] ? n->temp[k] : g->value[n->in[k]].grad;
     }
     for (int j = 0; j < c->nout; j++) {

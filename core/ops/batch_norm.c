@@ -253,22 +253,51 @@ static int begin(ea_call *c, const ea_bn *b, job *j, int vectors, float **vector
 
 /* ---- the op ---- */
 
-static int batch_statistics(ea_call *c, const ea_bn *b, job *j, float *shift) {
-  ea_load_f32(shift, j->x, j->dtype, b->channels); /* the first row */
+/* Sums over the batch, relative to the first row, which goes to shift. */
+static int sum_moments(job *j, float *shift) {
+  ea_load_f32(shift, j->x, j->dtype, j->channels);
   j->a = shift;
   ea_parallel(j->shards, moments_shard, j);
-  EA_TRY(ea_interrupt_check()); /* shards left out must not reach the running statistics */
+  return ea_interrupt_check(); /* shards left out must not reach the running statistics */
+}
+
+static void moments_of(const job *j, int64_t k, double *mean, double *var) {
+  double rows = (double)j->rows, s = total(j, 0, k) / rows;
+  *mean = j->a[k] + s;
+  *var = total(j, 1, k) / rows - s * s;
+  if (*var < 0) *var = 0; /* rounding; NaN stays */
+}
+
+static int batch_statistics(ea_call *c, const ea_bn *b, job *j, float *shift) {
+  EA_TRY(sum_moments(j, shift));
   float *mean = ea_f32(c->out[1]), *rstd = ea_f32(c->out[2]);
   float *running_mean = ea_f32(c->in[BN_RUNNING_MEAN]);
   float *running_var = ea_f32(c->in[BN_RUNNING_VAR]);
   double rows = (double)b->rows, m = b->momentum;
   for (int64_t k = 0; k < b->channels; k++) {
-    double s = total(j, 0, k) / rows, var = total(j, 1, k) / rows - s * s;
-    if (var < 0) var = 0; /* rounding; NaN stays */
-    mean[k] = (float)(shift[k] + s);
+    double centre, var;
+    moments_of(j, k, &centre, &var);
+    mean[k] = (float)centre;
     rstd[k] = (float)(1 / sqrt(var + b->eps));
-    running_mean[k] = (float)((1 - m) * running_mean[k] + m * (shift[k] + s));
+    running_mean[k] = (float)((1 - m) * running_mean[k] + m * centre);
     running_var[k] = (float)((1 - m) * running_var[k] + m * var * rows / (rows - 1));
+  }
+  return EA_OK;
+}
+
+int ea_bn_moments(ea_call *c, float *mean, float *var) {
+  const ea_tensor *x = c->in[BN_X];
+  ea_bn b = {.channels = x->size[x->ndim - 1]};
+  b.rows = ea_tensor_count(x) / b.channels;
+  job j;
+  float *shift;
+  EA_TRY(begin(c, &b, &j, 1, &shift));
+  EA_TRY(sum_moments(&j, shift));
+  for (int64_t k = 0; k < b.channels; k++) {
+    double centre, spread;
+    moments_of(&j, k, &centre, &spread);
+    mean[k] = (float)centre;
+    var[k] = (float)spread;
   }
   return EA_OK;
 }
@@ -349,6 +378,10 @@ static int backward(ea_call *c) {
     level[k] = b.training ? (float)(-vector[k] * g / rows) : 0;
   }
   if (!c->gin[BN_X]) return EA_OK;
+  if (c->moments) { /* their gradient goes along: so far slope and level are 0 */
+    ea_moments_slope(c->moments, b.rows, slope, level);
+    j.c = ea_f32(c->moments->out[0]);
+  }
   j.to = ea_ptr(c->gin[BN_X]);
   j.add = c->accumulate & 1;
   ea_parallel(j.shards, grad_shard, &j);

@@ -36,6 +36,11 @@ EA_INLINE ea_lanes ea_bn_through(ea_lanes x, ea_lanes scale, ea_lanes shift, int
   return relu ? ea_lanes_relu(y) : y;
 }
 
+/* Mean and biased variance of in[0] per channel (f32 or bf16, at least one row), of any call. */
+int ea_bn_moments(ea_call *c, float *mean, float *var);
+/* The gradient of a call of moments: slope * (x - mean) + level per channel. */
+void ea_moments_slope(const ea_call *c, int64_t rows, float *slope, float *level);
+
 /* The plain loops, one channel after the other, that f64 runs: for gradient checks. */
 void ea_bn_forward_f64(ea_call *c, const ea_bn *b);
 void ea_bn_backward_f64(ea_call *c, const ea_bn *b);

@@ -34,6 +34,7 @@ struct ea_call {
   uint64_t step;
   int needs_backward;     /* 0: inference, hidden outputs need not be filled */
   int fused_relu;         /* batch_norm only: out = relu(out); set by the graph's fusion */
+  const ea_call *moments; /* batch_norm only: of the same x, whose gradient it adds; likewise */
   int deferred;           /* batch_norm only: it makes the statistics alone, likewise; */
   const ea_call *through; /* conv2d only: a deferred batch_norm that its in[0] goes through */
   ea_tensor *residual;    /* conv2d only: borrowed, of out's shape, is added to out; likewise */

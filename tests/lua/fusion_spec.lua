@@ -339,3 +339,49 @@ describe("a batch norm that convolutions read their input through", function()
     g:free()
   end)
 end)
+
+describe("moments beside a batch norm in evaluation mode", function()
+  --- What is dreamed of: a residual network whose every batch norm's input is measured.
+  local function network(dtype, training)
+    local c = 24
+    local w = { parameter({ c, c, 3, 3 }, "w1"), parameter({ c, c, 3, 3 }, "w2") }
+    local weight, bias = ea.rng("g"):normal({ c }, 1, 0.3), ea.rng("b"):normal({ c }, 0, 0.3)
+    local mean, var = ea.rng("m"):normal({ c }, 0, 0.3), ea.rng("v"):normal({ c }, 2, 0.3)
+    local start = parameter({ 3, 6, 5, c }, "start")
+    return function()
+      local x, total = start:to(dtype), nil
+      for k = 1, 2 do
+        local y = x:batch_norm(weight, bias, mean:clone(), var:clone(), { training = training })
+        local m = ea.moments(x)
+        local off = (m:select(1, 1) - mean):norm() + (m:select(1, 2) * 1.5 - var):square():sum()
+        total = total and total + off or off
+        x = y:relu():conv2d(w[k], { pad = 1 }) + x
+      end
+      return total + x:to("f32"):square():mean()
+    end, { start, w[1], w[2] }
+  end
+
+  for _, o in ipairs { { "f32", false, 1e-4 }, { "bf16", false, 0.06 }, { "f32", true, 1e-4 } } do
+    it(("have eager's gradient: %s%s"):format(o[1], o[2] and ", training" or ""), function()
+      local fn, leaves = network(o[1], o[2])
+      agrees(fn, ea.zeros { 1 }, leaves, o[3])
+    end)
+  end
+
+  it("leave their gradient to it: it is not timed, and takes no pass of its own", function()
+    local fn = network("f32", false)
+    local g = ea.capture(fn, { ea.zeros { 1 } })
+    g:profile()
+    g:forward()
+    g:backward()
+    local found = 0
+    for _, node in ipairs(g:node_list()) do
+      if node.op == "moments" then
+        found = found + 1
+        assert.equal(0, node.backward)
+      end
+    end
+    assert.equal(2, found)
+    g:free()
+  end)
+end)

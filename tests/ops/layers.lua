@@ -115,6 +115,17 @@ local function norm_case(name, size, attrs)
   }
 end
 
+local function moments(inputs)
+  local rows = rows_of(inputs[1])
+  local mean, var = {}, {}
+  for k = 1, #rows[1] do
+    local column = {}
+    for r, row in ipairs(rows) do column[r] = row[k] end
+    mean[k], var[k] = mean_and_var(column)
+  end
+  return { mean, var }
+end
+
 local function layer_norm(inputs, attrs)
   local rows, y = rows_of(inputs[1])
   local weight, bias = inputs[2]:tolist(), inputs[3]:tolist()
@@ -265,6 +276,9 @@ return function()
     norm_case("training, relu, 19 channels", { 2, 3, 3, 19 }, { training = true, relu = true }),
     norm_case("evaluation", { 3, 4, 2, 5 }, {}),
     norm_case("evaluation, relu", { 2, 3, 3, 17 }, { relu = true }),
+    image_case("moments", "19 channels", { 3, 2, 3, 19 }, {}, moments),
+    image_case("moments", "64 channels of 300 rows", { 300, 64 }, {}, moments),
+    image_case("moments", "one row", { 1, 7 }, {}, moments),
     norm_case("of vectors, eps 0.1", { 7, 16 }, { training = true, eps = 0.1 }),
 
     image_case("max_pool2d", "2", { 2, 5, 4, 3 }, { size = 2 }, max_pool),
