@@ -117,7 +117,7 @@ static int shape(ea_call *c) {
   return EA_OK;
 }
 
-static int run(ea_call *c, const ea_conv *v, int pass, int dry) {
+int ea_conv_run(ea_call *c, const ea_conv *v, int pass, int dry) {
   if (find_engine() != 1 && v->dtype != EA_F64) {
     int status = engine == 0 ? ea_conv_amx(c, v, pass, dry) : 1;
     if (status == 1) status = ea_conv_onednn(c, v, pass, dry);
@@ -196,7 +196,7 @@ static int run_folded(ea_call *c, const ea_conv *v, int pass, int dry) {
   c->in[1] = f->w;
   c->in[2] = f->bias;
   c->nin = 3;
-  int status = run(c, v, pass, dry);
+  int status = ea_conv_run(c, v, pass, dry);
   c->in[1] = w;
   c->in[2] = bias;
   c->nin = nin;
@@ -243,7 +243,7 @@ static int forward(ea_call *c) {
   describe(c, &v);
   if (!v.n) return EA_OK;
   find_line(c);
-  if (!c->norm) return run(c, &v, EA_CONV_FORWARD, 0);
+  if (!c->norm) return ea_conv_run(c, &v, EA_CONV_FORWARD, 0);
   fold(c);
   return run_folded(c, &v, EA_CONV_FORWARD, 0);
 }
@@ -276,16 +276,16 @@ static void sum_shard(void *arg, int64_t shard) {
   }
 }
 
-static int backward_bias(ea_call *c, const ea_conv *v) {
+int ea_conv_backward_bias(ea_call *c, int64_t rows, int64_t channels) {
   const ea_tensor *g = c->gout[0];
-  channel_sum s = {ea_ptr(g), g->dtype, v->n * v->oh * v->ow, v->o, NULL};
-  s.partial = ea_call_scratch(c, (size_t)(SUM_SHARDS * v->o) * sizeof(double));
+  channel_sum s = {ea_ptr(g), g->dtype, rows, channels, NULL};
+  s.partial = ea_call_scratch(c, (size_t)(SUM_SHARDS * channels) * sizeof(double));
   if (!s.partial) return EA_ERR_MEMORY;
   ea_parallel(SUM_SHARDS, sum_shard, &s);
   int add = c->accumulate >> 2 & 1;
-  for (int64_t k = 0; k < v->o; k++) {
+  for (int64_t k = 0; k < channels; k++) {
     double sum = 0;
-    for (int i = 0; i < SUM_SHARDS; i++) sum += s.partial[i * v->o + k];
+    for (int i = 0; i < SUM_SHARDS; i++) sum += s.partial[i * channels + k];
     if (g->dtype == EA_F64) ea_f64(c->gin[2])[k] = sum + (add ? ea_f64(c->gin[2])[k] : 0);
     else ea_f32(c->gin[2])[k] = (float)sum + (add ? ea_f32(c->gin[2])[k] : 0);
   }
@@ -302,12 +302,12 @@ static int backward(ea_call *c) {
     return EA_OK;
   }
   if (c->norm) return c->gin[0] ? run_folded(c, &v, EA_CONV_DATA, 0) : EA_OK;
-  if (c->gin[0]) EA_TRY(run(c, &v, EA_CONV_DATA, 0));
+  if (c->gin[0]) EA_TRY(ea_conv_run(c, &v, EA_CONV_DATA, 0));
   if (c->gin[1]) {
     find_line(c);
-    EA_TRY(run(c, &v, EA_CONV_WEIGHTS, 0));
+    EA_TRY(ea_conv_run(c, &v, EA_CONV_WEIGHTS, 0));
   }
-  if (c->nin == 3 && c->gin[2]) EA_TRY(backward_bias(c, &v));
+  if (c->nin == 3 && c->gin[2]) EA_TRY(ea_conv_backward_bias(c, v.n * v.oh * v.ow, v.o));
   return EA_OK;
 }
 
@@ -315,14 +315,14 @@ static int prepare(ea_call *c) {
   ea_conv v;
   describe(c, &v);
   if (!v.n) return EA_OK;
-  int (*run_this)(ea_call *, const ea_conv *, int, int) = c->norm ? run_folded : run;
+  int (*run_this)(ea_call *, const ea_conv *, int, int) = c->norm ? run_folded : ea_conv_run;
   if (c->norm || c->through) EA_TRY(make_fusion(c));
   EA_TRY(run_this(c, &v, EA_CONV_FORWARD, 1));
   unsigned before = c->accumulate;
   c->accumulate = ~0u; /* the most memory it may take */
   int status = EA_OK;
   if (c->needs_backward && c->gin[0]) status = run_this(c, &v, EA_CONV_DATA, 1);
-  if (c->needs_backward && c->gin[1] && !status) status = run(c, &v, EA_CONV_WEIGHTS, 1);
+  if (c->needs_backward && c->gin[1] && !status) status = ea_conv_run(c, &v, EA_CONV_WEIGHTS, 1);
   c->accumulate = before;
   return status;
 }

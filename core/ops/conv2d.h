@@ -18,6 +18,11 @@ enum { EA_CONV_FORWARD, EA_CONV_DATA, EA_CONV_WEIGHTS };
 /* Partial sums of the weight gradient; a property of the result, so it is the same everywhere. */
 enum { EA_CONV_WEIGHT_SHARDS = 4 };
 
+/* One pass, by the engine that is fastest at it: see those below. */
+int ea_conv_run(ea_call *c, const ea_conv *v, int pass, int dry);
+/* gin[2] from gout[0] {rows, channels}. */
+int ea_conv_backward_bias(ea_call *c, int64_t rows, int64_t channels);
+
 /* Each runs one pass of a call: y from x, w and bias; gin[0] from gout[0] and w; gin[1] from
  * gout[0] and x. `accumulate` of the call holds. n > 0. The gradient of the bias is conv2d.c's.
  * dry: makes what the pass needs, primitives and scratch, and computes nothing. */

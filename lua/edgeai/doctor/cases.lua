@@ -89,6 +89,8 @@ conv(3, 9, 20, 32, 1, {}, "1x1")
 conv(3, 9, 24, 24, 3, { pad = 1, groups = 24 }, "depthwise")
 conv(2, 9, 12, 8, 3, { pad = 1, groups = 4 }, "groups")
 conv(2, 9, 8, 8, 3, { pad = 2, dilation = 2 }, "dilation")
+case("conv_transpose2d", { { { 2, 5, 5, 16 }, "x" }, { { 16, 8, 4, 4 }, "w" } },
+  { stride = 2, pad = 1 })
 
 case("cross_entropy", { { { 9, 10 }, "x" }, { { 9 }, 10 } }, { smoothing = 0.1 })
 case("soft_cross_entropy", { { { 9, 10 }, "x" }, { { 9, 10 }, "p" } })
