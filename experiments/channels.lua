@@ -42,24 +42,23 @@ local most = ea.vis.render(net, goal - smooth, options)
 local least = cfg.negative and ea.vis.render(net, -goal - smooth, options)
 
 local names = cfg.layer == "output" and net.meta and net.meta.names
-local page = { title = cfg.layer, text = ("%s of %s, %d steps each"):format(cfg.layer, cfg.model,
-  cfg.steps), scale = 5 }
-local pictures, dead = {}, {}
+local page = { title = ("What %s of %s looks for"):format(cfg.layer, cfg.model), scale = 4,
+  text = ("%d channels, %d steps each; below each picture how large the channel is"):format(count,
+    cfg.steps), columns = cfg.negative and 2 * math.ceil(math.sqrt(count / 2)) or count <= 10 and 5
+    or math.ceil(math.sqrt(1.5 * count)) }
+local dead = {}
 for _, r in ipairs { most, least or nil } do
   dead[r] = {}
   for _, k in ipairs(r.dead) do dead[r][k] = true end
 end
 for k, channel in ipairs(channels) do
   for _, r in ipairs { most, least or nil } do
-    pictures[#pictures + 1] = r.images[k]
-    page[#page + 1] = { r.images[k], ("%s%s"):format(r == least and "-" or "",
-      names and names[channel] or channel), dead[r][k] and "nothing reaches it"
+    page[#page + 1] = { r.images[k], (r == least and "less of %s" or names and "%s"
+      or "channel %s"):format(names and names[channel] or channel),
+      dead[r][k] and "nothing reaches it"
       or ("%.3g"):format(r.history.total:get(cfg.steps, k)) }
   end
 end
-ea.image.save(run:path("channels.png"), ea.image.grid(pictures, { scale = 4,
-  columns = cfg.negative and 2 * math.ceil(math.sqrt(count)) or count <= 10 and 5 or nil }))
-ea.vis.gallery(run:path("channels.html"), page)
+local path = ea.vis.exhibit(run, "channels", page)
 run:summary { seconds = most.seconds, peak_bytes = most.peak, value = most.values:mean():item() }
-print(("%d pictures in %s and %s"):format(#pictures, run:path("channels.png"),
-  run:path("channels.html")))
+print(("%d pictures in %s and .html"):format(#page, path))

@@ -303,12 +303,23 @@ local function names()
   return text.keys(list)
 end
 
+--- Raises unless `list` is one: a single transform would be taken for an empty list.
+function transform.need_list(list, where)
+  local is_list = type(list) == "table"
+  for key in pairs(is_list and list or {}) do is_list = is_list and type(key) == "number" end
+  if not is_list then
+    F.raise("%s: transforms must be a list, as in { ea.vis.transform.jitter(2) }, {} for none; got "
+      .. "%s", where, type(list) == "table" and "one transform" or "a " .. type(list))
+  end
+end
+
 local function check(list)
   for i, t in ipairs(list) do
     local name = type(t) == "table" and t.name
     if not name or not transform.known(name) then
       F.raise("transforms: item %d must be one of ea.vis.transform.%s, got %s", i,
-        text.list(names(), "or"), type(t) == "table" and tostring(name) or type(t))
+        text.list(names(), "or"), type(t) ~= "table" and "a " .. type(t)
+        or t.lucid and "one of ea.vis.lucid, which go with lucid = true" or tostring(name))
     end
   end
 end

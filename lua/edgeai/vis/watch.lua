@@ -5,11 +5,14 @@
 --     { every = 2, images = 4, steps = 64 }) })
 --
 -- Options: every (1): epochs from one row to the next; scale (3) of the PNG; all of ea.vis.render,
--- which draws. The strip is written anew after each row. What is trained is not changed by it.
+-- which draws. The strip is written anew after each row, with the epoch below it (sheet.lua). What
+-- is trained is not changed by it.
 
 local F = require "edgeai.ffi"
 local image = require "edgeai.image"
+local objective = require "edgeai.vis.objective"
 local render = require "edgeai.vis.render"
+local sheet = require "edgeai.vis.sheet"
 
 --- See the top of this file.
 return function(net, goal, path, given)
@@ -23,13 +26,16 @@ return function(net, goal, path, given)
   if type(own.every) ~= "number" or own.every < 1 or own.every % 1 ~= 0 then
     F.raise("vis.watch: every must be a whole number of epochs, got %s", tostring(own.every))
   end
-  local pictures, columns = {}, nil
+  goal = objective.as(goal, "vis.watch")
+  local strip = { title = tostring(goal), scale = own.scale }
   return function(record)
     if record.epoch % own.every ~= 0 then return end
     local r = render(net, goal, options, true)
     if r.interrupted then return end
-    columns = r.images:size(1)
-    for k = 1, columns do pictures[#pictures + 1] = image.to_u8(r.images[k]) end
-    image.save(path, image.grid(pictures, { columns = columns, scale = own.scale }))
+    strip.columns = r.images:size(1)
+    for k = 1, strip.columns do
+      strip[#strip + 1] = { image.to_u8(r.images[k]), k == 1 and "epoch " .. record.epoch or nil }
+    end
+    sheet(path, strip)
   end
 end
