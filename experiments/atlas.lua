@@ -1,14 +1,17 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- Activation atlas (Carter et al. 2019): what a layer sees in many images of a data set, laid out
--- by t-SNE so that neighbours mean nearly the same; each square shows what its mean activation
--- looks for.
+-- by t-SNE so that neighbours mean nearly the same, or by PCA; each square shows what its mean
+-- activation looks for.
+--   edgeai run experiments/atlas.lua
 --   edgeai run experiments/atlas.lua --set model=FILE.safetensors --set layer=layer3
 local ea = require "edgeai"
 
 local cfg = ea.config {
-  model = { type = "string", required = true, help = "FILE.safetensors or zoo:NAME" },
+  model = { "zoo:wrn16-4-cifar10", "FILE.safetensors or zoo:NAME" },
   data = { "cifar10", "data set, or the path of a folder of images per class" },
-  layer = { "layer3", "whose activations" },
+  layer = { "group3", "whose activations" },
+  by = { default = "tsne", choices = { "tsne", "pca" }, help = "what lays them out: t-SNE, or the "
+    .. "first two principal components" },
   images = { 1500, "of the test images", type = "integer", least = 10 },
   grid = { 12, "squares along each side", type = "integer", least = 2 },
   least = { 4, "images that a square must have", type = "integer", least = 1 },
@@ -19,7 +22,9 @@ local net, atlas = ea.zoo.load(cfg.model), ea.vis.atlas
 local d = ea.data.load(cfg.data, { seed = cfg.seed })
 local A, ids = atlas.sample(net, d.test, cfg.layer, { count = cfg.images, seed = cfg.seed })
 local main = ea.pca(A, { components = math.min(50, A:size(2)) })
-local points = atlas.normalise((ea.tsne(main:project(A))))
+local flat = main:project(A)
+local points = atlas.normalise(cfg.by == "pca" and flat:narrow(2, 1, 2):clone()
+  or (ea.tsne(flat, { perplexity = math.min(30, math.floor((A:size(1) - 1) / 3)) })))
 local cells, means = atlas.cells(points, A, { grid = cfg.grid, least = cfg.least })
 
 local run = ea.run.open("atlas", cfg)

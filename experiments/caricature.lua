@@ -1,13 +1,13 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- Caricatures (Lucid's "feature inversion"): what each layer sees in a picture, exaggerated:
 -- pictures whose activations, as a whole, point the way that picture's do.
---   edgeai run experiments/caricature.lua --set model=FILE.safetensors --set photo=PHOTO.png
+--   edgeai run experiments/caricature.lua --set photo=PHOTO.png
 local ea = require "edgeai"
 
 local cfg = ea.config {
-  model = { type = "string", required = true, help = "FILE.safetensors or zoo:NAME" },
+  model = { "zoo:wrn16-4-cifar10", "FILE.safetensors or zoo:NAME" },
   photo = { type = "string", required = true, help = "a PNG or JPEG file" },
-  layers = { default = { "conv1", "layer1", "layer2", "layer3" }, help = "from left to right" },
+  layers = { default = { "conv0", "group1", "group2", "group3" }, help = "from left to right" },
   steps = { 256, "of each picture", type = "integer", least = 1 },
   power = { 1, "of the cosine: how much the direction counts against the size" },
 }

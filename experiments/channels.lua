@@ -1,11 +1,12 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- What the channels of a layer (or the classes, layer = "output") look for: a picture of each one,
 -- side by side in a PNG and with their numbers in one HTML file.
---   edgeai run experiments/channels.lua --set model=FILE.safetensors --set layer=group3
+--   edgeai run experiments/channels.lua
+--   edgeai run experiments/channels.lua --set model=FILE.safetensors --set layer=layer3
 local ea = require "edgeai"
 
 local cfg = ea.config {
-  model = { type = "string", required = true, help = "FILE.safetensors or zoo:NAME" },
+  model = { "zoo:wrn16-4-cifar10", "FILE.safetensors or zoo:NAME" },
   layer = { "output", "a layer's name; with /pre: before its activation" },
   first = { 1, "first channel", type = "integer", least = 1 },
   count = { 10, "how many channels; 0: all of the layer", type = "integer", least = 0 },
@@ -42,10 +43,11 @@ local most = ea.vis.render(net, goal - smooth, options)
 local least = cfg.negative and ea.vis.render(net, -goal - smooth, options)
 
 local names = cfg.layer == "output" and net.meta and net.meta.names
-local page = { title = ("What %s of %s looks for"):format(cfg.layer, cfg.model), scale = 4,
-  text = ("%d channels, %d steps each; below each picture how large the channel is"):format(count,
-    cfg.steps), columns = cfg.negative and 2 * math.ceil(math.sqrt(count / 2)) or count <= 10 and 5
-    or math.ceil(math.sqrt(1.5 * count)) }
+local columns = cfg.negative and 2 * math.ceil(math.sqrt(count / 2)) or count <= 10 and 5
+  or math.ceil(math.sqrt(count))
+local page = { scale = 4, columns = columns, title = ("What %s looks for in %s"):format(cfg.model,
+  names and "its classes" or cfg.layer), text = ("%d %s, %d steps each; below a picture what it "
+  .. "reaches"):format(count, names and "classes" or "channels", cfg.steps) }
 local dead = {}
 for _, r in ipairs { most, least or nil } do
   dead[r] = {}

@@ -1,13 +1,13 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- DeepDream (Mordvintsev et al. 2015): a photograph changed towards more of what a layer sees in
 -- it, from small to large: the details found at one size are carried to the next.
---   edgeai run experiments/deepdream.lua --set model=FILE.safetensors --set photo=PHOTO.jpg
+--   edgeai run experiments/deepdream.lua --set photo=PHOTO.jpg
 local ea = require "edgeai"
 
 local cfg = ea.config {
-  model = { type = "string", required = true, help = "FILE.safetensors or zoo:NAME" },
+  model = { "zoo:wrn16-4-cifar10", "FILE.safetensors or zoo:NAME" },
   photo = { type = "string", required = true, help = "a PNG or JPEG file" },
-  layer = { "layer3.0", "whose activations are to grow" },
+  layer = { "group2", "whose activations are to grow" },
   height = { 128, "of the picture, in pixels", type = "integer", least = 16 },
   octaves = { 4, "sizes", type = "integer", least = 1 },
   ratio = { 1.4, "from one size to the next" },

@@ -2,13 +2,13 @@
 -- What a layer sees in one picture (Olah et al. 2018, "The Building Blocks of Interpretability"):
 -- its activations in groups by non-negative matrix factorisation, or along their principal
 -- components; where each group is, and what it looks for.
---   edgeai run experiments/groups.lua --set model=FILE.safetensors --set photo=PHOTO.png
+--   edgeai run experiments/groups.lua --set photo=PHOTO.png
 local ea = require "edgeai"
 
 local cfg = ea.config {
-  model = { type = "string", required = true, help = "FILE.safetensors or zoo:NAME" },
+  model = { "zoo:wrn16-4-cifar10", "FILE.safetensors or zoo:NAME" },
   photo = { type = "string", required = true, help = "a PNG or JPEG file" },
-  layer = { "layer2", "a layer behind a ReLU" },
+  layer = { "group2/post", "a layer behind a ReLU" },
   groups = { 6, "how many", type = "integer", least = 1 },
   by = { default = "nmf", choices = { "nmf", "pca" },
     help = "nmf: groups that add up; pca: directions, shown where they are above the mean" },

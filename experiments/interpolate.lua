@@ -2,11 +2,11 @@
 -- From one channel to another: a row of pictures that change step by step. They share what is
 -- coarse, and neighbours are kept alike, so that the row reads as one (Lucid's "feature
 -- interpolation").
---   edgeai run experiments/interpolate.lua --set model=FILE.safetensors --set from=4 --set to=6
+--   edgeai run experiments/interpolate.lua --set from=4 --set to=6
 local ea = require "edgeai"
 
 local cfg = ea.config {
-  model = { type = "string", required = true, help = "FILE.safetensors or zoo:NAME" },
+  model = { "zoo:wrn16-4-cifar10", "FILE.safetensors or zoo:NAME" },
   layer = { "output", "whose channels" },
   from = { 1, "channel of the first picture", type = "integer", least = 1 },
   to = { 2, "channel of the last", type = "integer", least = 1 },

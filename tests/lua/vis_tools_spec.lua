@@ -166,6 +166,9 @@ describe("pictures with words", function()
     assert.is_nil(html:find("http", 1, true))
     local _, count = html:gsub("<figure>", "")
     assert.equal(2, count)
+    assert.truthy(html:find("display: flex", 1, true))
+    ea.vis.gallery(path, { columns = 3, { picture } })
+    assert.truthy(program.read(path):find("repeat(3, max-content)", 1, true))
   end)
 
   it("in one PNG file, each picture at its place and its words below", function()
@@ -238,12 +241,13 @@ describe("pictures with words", function()
     assert.same({ 24, 36, 3 }, ea.image.load(folder .. "/d/dream.png").shape)
     assert.equal(10 + 2 * 90, ea.image.load(folder .. "/d/deepdream.png"):size(2))
     code, out, err = program.run(folder, "run " .. root .. "groups.lua --quiet --out g "
-      .. "--set model=net.safetensors --set photo=photo.png --set groups=2 --set steps=2")
+      .. "--set model=net.safetensors --set photo=photo.png --set groups=2 --set steps=2 "
+      .. "--set layer=layer2")
     assert.equal(0, code, err)
     assert.matches("2 groups", out)
     code, out, err = program.run(folder, "run " .. root .. "groups.lua --quiet --out p "
       .. "--set by=pca --set model=net.safetensors --set photo=photo.png --set groups=3 "
-      .. "--set steps=2")
+      .. "--set steps=2 --set layer=layer2")
     assert.equal(0, code, err)
     assert.matches("3 groups, [%d.]+ %% of the layer left over", out)
     code, out, err = program.run(folder, "run " .. root .. "channels.lua --quiet --out a "
@@ -266,6 +270,22 @@ describe("pictures with words", function()
         .. "model=net.safetensors %s"):format(root, script, script, more))
       assert.equal(0, code, err)
       assert.matches(script == "caricature" and "2 caricatures" or "3 pictures", out)
+    end
+    for _, part in ipairs { "train", "test" } do
+      os.execute(("mkdir -p '%s/many/%s'; cp -r '%s/pictures/a' '%s/pictures/b' '%s/many/%s'")
+        :format(folder, part, folder, folder, folder, part))
+    end
+    for k = 7, 16 do
+      local path = ("%s/many/test/%s/%d.png"):format(folder, k % 2 == 0 and "a" or "b", k)
+      ea.image.save(path, ea.rng("data", { index = k }):uniform { 8, 8, 3 })
+    end
+    for _, by in ipairs { "pca", "tsne" } do
+      code, out, err = program.run(folder, ("run %satlas.lua --quiet --out atlas-%s --set by=%s "
+        .. "--set model=net.safetensors --set data=./many --set layer=layer2 --set images=16 "
+        .. "--set grid=2 --set least=1 --set steps=2"):format(root, by, by))
+      assert.equal(0, code, err)
+      assert.matches("%d+ squares", out)
+      assert.matches("square by square", program.read(folder .. "/atlas-" .. by .. "/atlas.html"))
     end
     ea.image.save(folder .. "/other.png", ea.rng("other"):uniform { 16, 16, 3 })
     for script, case in pairs {
@@ -311,6 +331,26 @@ describe("ea.vis.watch", function()
     assert.equal(trained(false), trained(true))
     local strip = ea.image.load(folder .. "/strip.png", 3) -- a title, two rows of three
     assert.same({ 10 + 34 + 2 * (36 + 16 + 10), 10 + 3 * 90, 3 }, strip.shape)
+    local whole = program.read(folder .. "/strip.png")
+    local function watched(epoch, net)
+      net.mean, net.std = { 0.5 }, { 0.25 }
+      ea.vis.watch(net, "conv2:1", folder .. "/strip.png", { every = 2, images = 3, steps = 2,
+        size = 12, channels = 1, seed = 1 }) { epoch = epoch } -- as after a resume
+      return ea.io.load(folder .. "/strip.npz").epochs:tolist()
+    end
+    assert.same({ 2, 2, 2, 4, 4, 4, 6, 6, 6 }, watched(6, tiny.net()))
+    local longer = ea.image.load(folder .. "/strip.png", 3)
+    local same = longer:narrow(1, 1, strip:size(1)):to("f32") - strip:to("f32")
+    assert.equal(0, same:abs():max():item())
+    assert.equal(strip:size(1) + 62, longer:size(1))
+    assert.same({ 2, 2, 2, 4, 4, 4 }, watched(4, tiny.net()))
+    assert.not_equal(whole, program.read(folder .. "/strip.png"))
+    assert.same({ 2, 2, 2 }, watched(2, tiny.net())) -- begun anew
+    local net = tiny.net() -- a picture that no gradient reaches ends no training
+    net.mean, net.std = { 0.5 }, { 0.25 }
+    ea.vis.watch(net, function(T) return T:mean(T "conv2") * 0 end, folder .. "/dead.png",
+      { steps = 1, size = 12, channels = 1 }) { epoch = 1 }
+    assert.truthy(program.read(folder .. "/dead.png"))
     local ok, message = pcall(ea.vis.watch, tiny.net(), "conv2:1", "strip.jpg")
     assert.is_false(ok)
     assert.matches("expected the path of a PNG file", message)
