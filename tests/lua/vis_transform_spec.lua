@@ -314,6 +314,38 @@ describe("Lucid's transforms", function()
   it("has read all of the numbers that are its own", has_read_all)
 end)
 
+describe("ea.vis.lucid", function()
+  it("normalizes gradients, of each image by itself", function()
+    local v = pictures(2, 3, 4, 3):require_grad()
+    local y = lucid.apply(T_of(v), v, { lucid.normalize_gradient { 3 } }, 1)
+    close(y, v, 0, "the pictures")
+    local g = ea.rng("g"):normal({ 2, 3, 4, 3 }, 0, 5, "f64")
+    y:backward(g)
+    for k, length in ipairs { 3, 1 } do
+      close(v.grad[k], g[k] * (length / g[k]:norm():item()), 1e-9, "gradient " .. k)
+    end
+  end)
+
+  it("puts something behind what is transparent, as transforms do without being asked", function()
+    local v = pictures(2, 6, 6, 4)
+    v:narrow(4, 4, 1):fill(1)
+    local y = lucid.apply(T_of(v), v, { lucid.collapse_alpha_random() }, 1)
+    close(y, v:narrow(4, 1, 3), 1e-9, "opaque")
+    ea.seed(3)
+    local net = ea.nn.resnet { depth = 8, widths = { 4, 4, 8, 8 } }
+    net.mean, net.std = { 0.5, 0.5, 0.5 }, { 0.25, 0.25, 0.25 }
+    for _, list in ipairs { false, {}, { transform.jitter(1) }, { transform.roll(1),
+      transform.background(0.2) } } do
+      local r = ea.vis.render(net, "layer1/pre:1", { steps = 2, size = 16, quiet = true,
+        param = ea.vis.param.fourier { alpha = true }, transforms = list or nil })
+      assert.same({ 1, 16, 16, 4 }, r.images.shape)
+    end
+    local r = ea.vis.render(net, "layer1/pre:1", { steps = 2, size = 16, quiet = true,
+      lucid = true, param = ea.vis.param.fourier { alpha = true } })
+    assert.same({ 1, 16, 16, 4 }, r.images.shape)
+  end)
+end)
+
 describe("lucid = true", function()
   it("shows the network images of changing sizes", function()
     ea.seed(3)

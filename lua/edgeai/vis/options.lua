@@ -73,6 +73,17 @@ local function input_statistics(net, o, channels)
   return mean, std
 end
 
+--- The transforms with something behind what is transparent: networks see no alpha.
+local function with_background(o)
+  local list = { o.lucid and lucid.collapse_alpha_random() or transform.background() }
+  for i, t in ipairs(o.transforms) do
+    local name = type(t) == "table" and (t.lucid or t.name)
+    if name == "background" or name == "collapse_alpha_random" then return o.transforms end
+    list[i + 1] = t
+  end
+  return list
+end
+
 --- Options for rendering `goal` (an objective) on net, from what was given.
 return function(net, goal, given)
   local o = F.options(given, defaults, "render")
@@ -98,7 +109,7 @@ return function(net, goal, given)
   o.input = pair_of(o.input or (shape[2] and { shape[2], shape[3] }) or o.made.size, "input")
   if o.transforms ~= nil then transform.need_list(o.transforms, "render") end
   o.transforms = o.transforms or o.lucid and lucid.standard() or transform.standard(o.input[1])
-  if o.made.alpha and not o.transforms[1] then o.transforms = { transform.background() } end
+  if o.made.alpha then o.transforms = with_background(o) end
   if o.thresholds ~= nil then check_thresholds(o) end
   o.thresholds = o.thresholds or { o.steps or 256 }
   o.steps = o.steps or o.thresholds[#o.thresholds]

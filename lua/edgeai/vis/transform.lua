@@ -16,7 +16,8 @@
 --   blur(most)            a 3 x 3 binomial blur, as a share drawn from 0 to most
 --   colour(brightness, contrast)   x <- (x - 1/2) (1 + contrast u) + 1/2 + brightness v with u, v
 --                         in [-1, 1]
---   background(sd)        {r, g, b, alpha} over a random picture, Fourier noise of deviation sd
+--   background(sd)        {r, g, b, alpha} over a random picture, Fourier noise of deviation sd;
+--                         the first one for images with alpha, where it is not in the list
 --
 -- A transform is { name, ... }; a list of them goes from left to right. Neighbours that move pixels
 -- are joined to one resampling (bilinear; its adjoint is exact), and the last of them makes the
