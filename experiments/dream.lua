@@ -47,7 +47,7 @@ local cfg = ea.config {
   batch = { 128, "images in a step" }, augment = { crop_pad = 0, flip = "random" } }
 local d = ea.data.load(cfg.data, { val = 0, seed = cfg.seed })
 local teacher = cfg.teacher and ea.zoo.load(cfg.teacher):set_precision(cfg.precision)
-if teacher then d:normalise_as(teacher) end
+if teacher then d:normalise_as(ea.dream.check(teacher, d, { attention = cfg.learn.attention })) end
 local few = d.train:part(cfg.metadata.share, { seed = cfg.seed })
 local first -- of the students; names that are none are refused at once
 for i = #cfg.students, 1, -1 do first = ea.dream.student(cfg.students[i], d, cfg.precision) end

@@ -110,6 +110,15 @@ describe("experiments/dream.lua", function()
     end
   end)
 
+  it("refuses a teacher of other classes, before anything is made", function()
+    ea.nn.wrn({ depth = 10, widths = { 4, 4, 4, 8 }, classes = 7, channels = 1 }):save(
+      folder .. "/seven.safetensors", { mean = { 0.3 }, std = { 0.3 } })
+    local code, _, err = run("dream.lua --quiet --out four --set teacher=./seven.safetensors")
+    assert.equal(1, code)
+    assert.truthy(err:find("the teacher knows 7 classes, fashion-mnist has 10", 1, true), err)
+    assert.equal(0, F.C.ea_file_exists(folder .. "/four"))
+  end)
+
   it("refuses a student that is none", function()
     local code, _, err = run("dream.lua --quiet --out three --set students=wrn10")
     assert.equal(1, code)

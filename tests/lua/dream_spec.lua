@@ -92,7 +92,26 @@ describe("ea.dream.metadata", function()
     fails(function() ea.dream.metadata(net, split) end, "call d:normalise_as(net)")
     local empty = ea.data.given(split, split.images, ea.ones({ 120 }, "i32"))
     fails(function() ea.dream.metadata(teacher(), empty, { share = 1 }) end,
-      "class 2 (along) has 0 images for 10 clusters")
+      "class 2 (along) has no images in")
+  end)
+end)
+
+describe("ea.dream.check", function()
+  it("refuses at once a teacher that a run would only fail with at its end", function()
+    local d = { name = "lines", classes = 4, shape = { 12, 12, 1 }, mean = { 0.5 } }
+    local net = teacher()
+    assert.equal(net, ea.dream.check(net, d))
+    fails(function() ea.dream.check(net, d, { attention = 1 }) end,
+      "the teacher has no layer 'group1', to whose maps the attention of students is drawn; give "
+      .. "learn.attention=0")
+    d.classes = 10
+    fails(function() ea.dream.check(net, d) end, "the teacher knows 4 classes, lines has 10")
+    d.shape = { 12, 12, 3 }
+    fails(function() ea.dream.check(net, d) end,
+      "the teacher is of images of 1 channel, those of lines have 3")
+    net.std = nil
+    fails(function() ea.dream.check(net, d) end, "does not say how its images were normalised")
+    fails(function() ea.dream.check({}, d) end, "expected a network first, got a table")
   end)
 end)
 
@@ -118,6 +137,11 @@ describe("ea.dream.targets", function()
     assert.equal(targets:narrow(1, 20, 7):clone():hash(), some:hash())
     local still = ea.dream.targets(meta, 4, { scale = 0 })
     assert.near(0, (still[1] - meta.centroids[clusters:get(1)]):abs():max():item(), 1e-6)
+    meta.centroids:set(2, 3, -0.5) -- of a layer without a ReLU: nothing is cut off
+    local free, _, from = ea.dream.targets(meta, 12, { seed = 5, scale = 0 })
+    for i = 1, 12 do
+      assert.near(0, (free[i] - meta.centroids[from:get(i)]):abs():max():item(), 1e-6)
+    end
     fails(function() ea.dream.targets(meta, 0) end, "count must be a whole number")
     fails(function() ea.dream.targets(meta, 1, { scale = -1 }) end, "scale must be")
     fails(function() ea.dream.targets({}, 1) end, "expected metadata of ea.dream")

@@ -112,8 +112,13 @@ end
 
 --- Normalises all splits as a trained network wants its images (net.mean, net.std from its file).
 local function normalise_as(set, net)
-  if type(net.mean) ~= "table" or type(net.std) ~= "table" or #net.mean ~= #set.mean then
-    F.raise("normalise_as: the network's file does not say mean and std of %d channels", #set.mean)
+  if type(net.mean) ~= "table" or type(net.std) ~= "table" then
+    F.raise("normalise_as: the network does not say how its images were normalised; save it with "
+      .. "mean and std, or set net.mean and net.std")
+  end
+  if #net.mean ~= #set.mean then
+    F.raise("normalise_as: the network is of images of %s, those of %s have %d",
+      text.count(#net.mean, "channel"), set.name, #set.mean)
   end
   set.mean, set.std = net.mean, net.std
   for _, part in ipairs { "train", "val", "test" } do

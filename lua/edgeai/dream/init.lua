@@ -8,6 +8,7 @@ local files = require "edgeai.dream.files"
 return {
   metadata = metadata.metadata,
   read_metadata = metadata.read_metadata,
+  check = require "edgeai.dream.check",
   activations = metadata.activations,
   teacher = require "edgeai.dream.teacher",
   student = require "edgeai.dream.student",

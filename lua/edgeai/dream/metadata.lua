@@ -142,6 +142,10 @@ function module.metadata(net, split, opts)
     dtype = o.precision })
   local clusters = {}
   for class, list in ipairs(rows_by_class(labels, split.classes)) do
+    if #list == 0 then
+      F.raise("dream.metadata: class %d (%s) has no images in %s; metadata are made of some of "
+        .. "every class", class, split.names and split.names[class] or "?", split.name)
+    end
     if #list < o.clusters then
       F.raise("dream.metadata: class %d (%s) has %s for %d clusters; take a larger share or fewer "
         .. "clusters", class, split.names and split.names[class] or "?", text.count(#list, "image"),

@@ -4,7 +4,8 @@
 -- Activations such as the network might have had on images of its training set (Dream Distillation,
 -- arXiv 1905.07072): for image i, with z_j ~ N(0, 1) from the stream "dream/targets" at index i,
 --   target = max(0, centroid + scale * sum over components j of z_j deviation_j component_j)
--- Zero is the least because the layer follows a ReLU. Classes take turns, and in each class its
+-- Zero is the least because the layer follows a ReLU; where a centroid has a number below zero it
+-- does not, and nothing is cut off. Classes take turns, and in each class its
 -- clusters, so both are balanced to within one. An image's target depends on the seed and i alone,
 -- not on count. Returns targets {count, f} f32, labels and clusters {count} i32 (from 1), of the
 -- images first, first + 1, ...
@@ -48,6 +49,7 @@ return function(meta, count, opts)
   local to, centroid = F.data(targets), F.data(meta.centroids)
   local component, deviation = F.data(meta.components), F.data(meta.deviations)
   local classes, stream = by_class(meta), random.rng("dream/targets", { seed = o.seed })
+  local least = meta.centroids:min():item() < 0 and -math.huge or 0
   for i = 0, count - 1 do
     local image = o.first + i
     local list = classes[(image - 1) % #classes + 1]
@@ -60,7 +62,7 @@ return function(meta, count, opts)
       local step, row = o.scale * z[j] * deviation[m * k + j], (m * k + j) * f
       for c = 0, f - 1 do to[i * f + c] = to[i * f + c] + step * component[row + c] end
     end
-    for c = i * f, i * f + f - 1 do to[c] = math.max(0, to[c]) end
+    for c = i * f, i * f + f - 1 do to[c] = math.max(least, to[c]) end
     F.data(labels)[i], F.data(clusters)[i] = list.class, m + 1
     F.drop(noise)
   end
