@@ -19,8 +19,7 @@ local cfg = ea.config {
 
 local net, vis = ea.zoo.load(cfg.model):eval(), ea.vis
 local h, w = net.input_shape[2], net.input_shape[3]
-local photo = ea.image.load(cfg.photo, 3):to("f32") / 255
-photo = ea.resize(photo:reshape { 1, unpack(photo.shape) }, { height = h, width = w })
+local photo = ea.image.resize(ea.image.load(cfg.photo, 3), h, w):reshape(1, h, w, 3)
 local x = (photo - ea.tensor(net.mean)) / ea.tensor(net.std)
 local logits = ea.no_grad(function() return net(x) end)
 local _, order = logits:topk { k = 2 }
@@ -35,16 +34,15 @@ end, { steps = cfg.points })
 if parts.ndim == 2 then parts = parts:reshape(1, 1, 1, parts:size(2)) end
 local where, what = parts:sum { 4 }, parts:sum({ 1, 2, 3 })
 
-local pictures = { photo[1] }
+local maps = {}
 for _, side in ipairs { 1, -1 } do -- where it speaks for the class, and for the other one
   local map = (where * side):clamp { low = 0 } / math.max(where:abs():max():item(), 1e-12)
   map = ea.resize(map:reshape(1, map:size(2), map:size(3), 1), { height = h, width = w })
-  pictures[#pictures + 1] = (photo * (map * 0.8 + 0.2))[1]
+  maps[#maps + 1] = (photo * (map * 0.8 + 0.2))[1]
 end
 
 local values, best = what:sort { descending = true }
 local n, chosen = math.min(cfg.channels, math.floor(what:numel() / 2)), {}
-for k = 4, n do pictures[k] = ea.ones(pictures[1].shape) end -- one row of these, one each of those
 for k = 1, n do
   chosen[k], chosen[n + k] = best[k], best[what:numel() + 1 - k]
 end
@@ -52,20 +50,18 @@ local run = ea.run.open("attribution", cfg)
 local r = vis.render(net, vis.objectives.channel(cfg.layer, chosen), { steps = cfg.steps,
   seed = cfg.seed, precision = cfg.precision, dead = "keep" })
 local page = { title = ("%s, not %s"):format(name(class), name(against)), scale = 4,
+  columns = math.max(3, n),
   text = ("%s: logits %.2f and %.2f, attributed to %s: %.2f in all"):format(cfg.model,
     logits:get(1, class), logits:get(1, against), cfg.layer, parts:sum():item()),
-  { pictures[1], "the picture" }, { pictures[2], "speaks for " .. name(class) },
-  { pictures[3], "speaks for " .. name(against) } }
+  { photo[1], "the picture" }, { maps[1], "speaks for " .. name(class) },
+  { maps[2], "speaks for " .. name(against) } }
 for k = 1, 2 * n do
   if k == 1 then page[#page + 1] = { heading = "channels for " .. name(class) } end
   if k == n + 1 then page[#page + 1] = { heading = "channels for " .. name(against) } end
-  pictures[#pictures + 1] = r.images[k]
   page[#page + 1] = { r.images[k], "channel " .. chosen[k],
     ("%+.2f"):format(values[k <= n and k or what:numel() + 1 - (k - n)]) }
 end
-ea.image.save(run:path("attribution.png"), ea.image.grid(pictures, { scale = 4,
-  columns = math.max(3, n) }))
-vis.gallery(run:path("attribution.html"), page)
+local path = vis.exhibit(run, "attribution", page)
 run:summary { class = class, against = against, attributed = parts:sum():item(),
   difference = logits:get(1, class) - logits:get(1, against) }
-print(("%s, not %s: %s"):format(name(class), name(against), run:path("attribution.png")))
+print(("%s, not %s: %s"):format(name(class), name(against), path))

@@ -1,11 +1,12 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- What the channels of a layer (or the classes, layer = "output") look for: a picture of each one,
 -- side by side in a PNG and with their numbers in one HTML file.
---   edgeai run experiments/channels.lua --set model=FILE.safetensors --set layer=group3
+--   edgeai run experiments/channels.lua
+--   edgeai run experiments/channels.lua --set model=FILE.safetensors --set layer=layer3
 local ea = require "edgeai"
 
 local cfg = ea.config {
-  model = { type = "string", required = true, help = "FILE.safetensors or zoo:NAME" },
+  model = { "zoo:wrn16-4-cifar10", "FILE.safetensors or zoo:NAME" },
   layer = { "output", "a layer's name; with /pre: before its activation" },
   first = { 1, "first channel", type = "integer", least = 1 },
   count = { 10, "how many channels; 0: all of the layer", type = "integer", least = 0 },
@@ -42,24 +43,24 @@ local most = ea.vis.render(net, goal - smooth, options)
 local least = cfg.negative and ea.vis.render(net, -goal - smooth, options)
 
 local names = cfg.layer == "output" and net.meta and net.meta.names
-local page = { title = cfg.layer, text = ("%s of %s, %d steps each"):format(cfg.layer, cfg.model,
-  cfg.steps), scale = 5 }
-local pictures, dead = {}, {}
+local columns = cfg.negative and 2 * math.ceil(math.sqrt(count / 2)) or count <= 10 and 5
+  or math.ceil(math.sqrt(count))
+local page = { scale = 4, columns = columns, title = ("What %s looks for in %s"):format(cfg.model,
+  names and "its classes" or cfg.layer), text = ("%d %s, %d steps each; below a picture what it "
+  .. "reaches"):format(count, names and "classes" or "channels", cfg.steps) }
+local dead = {}
 for _, r in ipairs { most, least or nil } do
   dead[r] = {}
   for _, k in ipairs(r.dead) do dead[r][k] = true end
 end
 for k, channel in ipairs(channels) do
   for _, r in ipairs { most, least or nil } do
-    pictures[#pictures + 1] = r.images[k]
-    page[#page + 1] = { r.images[k], ("%s%s"):format(r == least and "-" or "",
-      names and names[channel] or channel), dead[r][k] and "nothing reaches it"
+    page[#page + 1] = { r.images[k], (r == least and "less of %s" or names and "%s"
+      or "channel %s"):format(names and names[channel] or channel),
+      dead[r][k] and "nothing reaches it"
       or ("%.3g"):format(r.history.total:get(cfg.steps, k)) }
   end
 end
-ea.image.save(run:path("channels.png"), ea.image.grid(pictures, { scale = 4,
-  columns = cfg.negative and 2 * math.ceil(math.sqrt(count)) or count <= 10 and 5 or nil }))
-ea.vis.gallery(run:path("channels.html"), page)
+local path = ea.vis.exhibit(run, "channels", page)
 run:summary { seconds = most.seconds, peak_bytes = most.peak, value = most.values:mean():item() }
-print(("%d pictures in %s and %s"):format(#pictures, run:path("channels.png"),
-  run:path("channels.html")))
+print(("%d pictures in %s and .html"):format(#page, path))

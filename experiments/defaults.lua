@@ -52,24 +52,22 @@ end
 
 local run = ea.run.open("defaults", cfg)
 local goal = ea.vis.objectives.class_logit("output", labels)
-local names, pictures, rows = net.meta and net.meta.names or {}, {}, {}
-local page = { title = "What the defaults rest on", scale = 3, text = ("%s, %d steps")
-  :format(cfg.model, cfg.steps) }
+local names, rows = net.meta and net.meta.names or {}, {}
+local page = { title = "What the defaults rest on", scale = cfg.scale, columns = cfg.classes,
+  text = ("classes of %s, %d steps; what %s names rightly without details"):format(cfg.model,
+    cfg.steps, cfg.judge) }
 for _, s in ipairs(settings) do
   local r = ea.vis.render(net, goal, { steps = cfg.steps, seed = cfg.seed, dead = "keep",
     precision = cfg.precision, param = ea.vis.param[s.param] { colour = s.colour },
     transforms = s.transforms, lucid = s.lucid })
   local sharp, coarse = recognised(r.images), recognised(without_details(r.images))
   rows[#rows + 1] = { setting = s[1], recognised = sharp, coarse = coarse, seconds = r.seconds }
-  page[#page + 1] = { heading = ("%s: %.0f %% recognised without details"):format(s[1], coarse) }
+  page[#page + 1] = { heading = ("%s: %.0f %%"):format(s[1], coarse) }
   for k = 1, cfg.classes do
-    pictures[#pictures + 1] = r.images[k]
     page[#page + 1] = { r.images[k], names[k] or k }
   end
   print(("%-50s recognised %3.0f %%, without details %3.0f %%"):format(s[1], sharp, coarse))
 end
-ea.image.save(run:path("defaults.png"), ea.image.grid(pictures, { columns = cfg.classes,
-  scale = cfg.scale }))
-ea.vis.gallery(run:path("defaults.html"), page)
+local path = ea.vis.exhibit(run, "defaults", page)
 run:summary { settings = rows }
-print("a row for each in " .. run:path("defaults.png"))
+print("a row for each in " .. path)

@@ -17,9 +17,8 @@ local cfg = ea.config {
 }
 
 local net, vis = ea.zoo.load(cfg.model):eval(), ea.vis
-local photo = ea.image.load(cfg.photo, 3):to("f32") / 255
-photo = ea.resize(photo:reshape { 1, unpack(photo.shape) }, { height = net.input_shape[2],
-  width = net.input_shape[3] })
+local original, size = ea.image.load(cfg.photo, 3), net.input_shape
+local photo = ea.image.resize(original, size[2], size[3]):reshape(1, size[2], size[3], 3)
 local A = ea.no_grad(function()
   local x = (photo - ea.tensor(net.mean)) / ea.tensor(net.std)
   return vis.layers(net, x, { cfg.layer })[cfg.layer]:to("f32")
@@ -37,17 +36,16 @@ local r = vis.render(net, vis.objectives.direction(cfg.layer, places, { cossim_p
 local strength = places:square():sum({ axes = { 2 } }):sqrt()
 strength = strength / strength:max():item()
 local pictures = r.images * (strength:reshape(h * w, 1, 1, 1) * 0.5 + 0.5)
-local whole = ea.resize(photo, { height = h * cfg.side, width = w * cfg.side })[1]
-ea.image.save(run:path("photo.png"), whole)
-ea.image.save(run:path("grid.png"), ea.image.grid(pictures, { columns = w, border = 0 }))
-local page = { title = "What " .. cfg.layer .. " sees where", scale = 1,
-  text = ("%s, %d x %d places"):format(cfg.model, h, w), { whole, "the picture" },
+local whole = ea.image.resize(original, h * cfg.side, w * cfg.side)
+local page = { title = "What " .. cfg.layer .. " sees where", scale = 2, shown = 2,
+  text = ("%s, %d x %d places, %d steps each"):format(cfg.model, h, w, cfg.steps),
+  { whole, "the picture" },
   { ea.image.grid(pictures, { columns = w, border = 0 }), "what is seen, brighter: stronger" },
   { heading = "place by place" } }
 for k = 1, h * w do
   page[#page + 1] = { r.images[k], ("row %d, column %d"):format(math.ceil(k / w), (k - 1) % w + 1),
     ("%.0f %% of the strongest"):format(100 * strength[k]) }
 end
-vis.gallery(run:path("grid.html"), page)
+local path = vis.exhibit(run, "grid", page)
 run:summary { places = h * w, seconds = r.seconds }
-print(("%d x %d places: %s"):format(h, w, run:path("grid.png")))
+print(("%d x %d places: %s"):format(h, w, path))

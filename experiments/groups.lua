@@ -2,13 +2,13 @@
 -- What a layer sees in one picture (Olah et al. 2018, "The Building Blocks of Interpretability"):
 -- its activations in groups by non-negative matrix factorisation, or along their principal
 -- components; where each group is, and what it looks for.
---   edgeai run experiments/groups.lua --set model=FILE.safetensors --set photo=PHOTO.png
+--   edgeai run experiments/groups.lua --set photo=PHOTO.png
 local ea = require "edgeai"
 
 local cfg = ea.config {
-  model = { type = "string", required = true, help = "FILE.safetensors or zoo:NAME" },
+  model = { "zoo:wrn16-4-cifar10", "FILE.safetensors or zoo:NAME" },
   photo = { type = "string", required = true, help = "a PNG or JPEG file" },
-  layer = { "layer2", "a layer behind a ReLU" },
+  layer = { "group2/post", "a layer behind a ReLU" },
   groups = { 6, "how many", type = "integer", least = 1 },
   by = { default = "nmf", choices = { "nmf", "pca" },
     help = "nmf: groups that add up; pca: directions, shown where they are above the mean" },
@@ -17,8 +17,8 @@ local cfg = ea.config {
 
 local net, vis = ea.zoo.load(cfg.model):eval(), ea.vis
 local size = net.input_shape
-local photo = ea.image.load(cfg.photo, 3):to("f32") / 255
-photo = ea.resize(photo:reshape { 1, unpack(photo.shape) }, { height = size[2], width = size[3] })
+local photo = ea.image.resize(ea.image.load(cfg.photo, 3), size[2], size[3])
+  :reshape(1, size[2], size[3], 3)
 local A = ea.no_grad(function()
   local x = (photo - ea.tensor(net.mean)) / ea.tensor(net.std)
   return vis.layers(net, x, { cfg.layer })[cfg.layer]:to("f32")
@@ -45,20 +45,17 @@ local function enlarged(maps)
 end
 local together = enlarged(ea.image.hues(where:to("f32"):reshape(1, h, w, groups)))
 together = together / together:max():item()
-local page = { title = "Groups of " .. cfg.layer, scale = 4,
-  text = "where each group is in the picture, and what it looks for", { photo[1], "the picture" },
+local page = { title = "Groups of " .. cfg.layer, scale = 4, columns = 4,
+  text = ("%s, %s: where each group is in the picture, and what it looks for; %.0f %% of the layer "
+    .. "is left over"):format(cfg.model, cfg.by, 100 * left), { photo[1], "the picture" },
   { together[1], "all groups", "a hue for each" } }
-local pictures = { photo[1], together[1] }
 for k = 1, groups do
   local map = where:narrow(2, k, 1):to("f32"):reshape(1, h, w, 1)
   map = enlarged(map / math.max(map:max():item(), 1e-12))
-  pictures[#pictures + 1] = (photo * 0.4 + map * 0.6)[1]
-  pictures[#pictures + 1] = r.images[k]
-  page[#page + 1] = { pictures[#pictures - 1], "group " .. k, "where" }
-  page[#page + 1] = { pictures[#pictures], "group " .. k, "what" }
+  page[#page + 1] = { (photo * 0.4 + map * 0.6)[1], "group " .. k, "where" }
+  page[#page + 1] = { r.images[k], "group " .. k, "what" }
 end
-ea.image.save(run:path("groups.png"), ea.image.grid(pictures, { scale = 4, columns = 4 }))
-vis.gallery(run:path("groups.html"), page)
+local path = vis.exhibit(run, "groups", page)
 run:summary { left_over = left }
 print(("%d groups, %.1f %% of the layer left over: %s"):format(groups, 100 * left,
-  run:path("groups.html")))
+  path))

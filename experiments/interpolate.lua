@@ -2,11 +2,11 @@
 -- From one channel to another: a row of pictures that change step by step. They share what is
 -- coarse, and neighbours are kept alike, so that the row reads as one (Lucid's "feature
 -- interpolation").
---   edgeai run experiments/interpolate.lua --set model=FILE.safetensors --set from=4 --set to=6
+--   edgeai run experiments/interpolate.lua --set from=4 --set to=6
 local ea = require "edgeai"
 
 local cfg = ea.config {
-  model = { type = "string", required = true, help = "FILE.safetensors or zoo:NAME" },
+  model = { "zoo:wrn16-4-cifar10", "FILE.safetensors or zoo:NAME" },
   layer = { "output", "whose channels" },
   from = { 1, "channel of the first picture", type = "integer", least = 1 },
   to = { 2, "channel of the last", type = "integer", least = 1 },
@@ -27,11 +27,16 @@ if cfg.align ~= "" then goal = goal + cfg.strength * obj.alignment(cfg.align) en
 local run = ea.run.open("interpolate", cfg)
 local r = ea.vis.render(net, goal, { images = cfg.count, steps = cfg.steps, seed = cfg.seed,
   param = param.sum(parts), precision = cfg.precision })
-ea.image.save(run:path("interpolate.png"), ea.image.grid(r.images, { scale = 4,
-  columns = cfg.count }))
-local page = { title = ("%s: %d to %d"):format(cfg.layer, cfg.from, cfg.to), text = cfg.model,
-  scale = 5 }
-for k = 1, cfg.count do page[k] = { r.images[k], ("%d of %d"):format(k, cfg.count) } end
-ea.vis.gallery(run:path("interpolate.html"), page)
+local names = cfg.layer == "output" and net.meta and net.meta.names or {}
+local from, to = names[cfg.from] or cfg.from, names[cfg.to] or cfg.to
+local page = { title = ("%s: from %s to %s"):format(cfg.layer, from, to), scale = 4,
+  columns = cfg.count, text = ("%s, %d steps, %s"):format(cfg.model, cfg.steps,
+    cfg.align == "" and "not aligned" or "aligned at " .. cfg.align) }
+for k = 1, cfg.count do
+  local share = 100 * (k - 1) / (cfg.count - 1)
+  page[k] = { r.images[k], ("%.0f %% %s"):format(share < 50 and 100 - share or share,
+    share < 50 and from or to) }
+end
+local path = ea.vis.exhibit(run, "interpolate", page)
 run:summary { value = r.values:mean():item() }
-print(("%d pictures: %s"):format(cfg.count, run:path("interpolate.png")))
+print(("%d pictures: %s"):format(cfg.count, path))

@@ -19,11 +19,7 @@ local cfg = ea.config {
 
 local net, obj = ea.zoo.load(cfg.model), ea.vis.objectives
 
-local function photo(path)
-  local x = ea.image.load(path, 3):to("f32") / 255
-  x = x:reshape { 1, unpack(x.shape) }
-  return ea.resize(x, { height = cfg.size, width = cfg.size })[1]:clone()
-end
+local function photo(path) return ea.image.resize(ea.image.load(path, 3), cfg.size, cfg.size) end
 local content, style = photo(cfg.content), photo(cfg.style)
 local options = { size = cfg.size, input = cfg.size, steps = cfg.steps, seed = cfg.seed,
   precision = cfg.precision, transforms = { ea.vis.transform.jitter(1) },
@@ -44,16 +40,15 @@ end
 local like_style = ea.vis.sum(parts)
 
 local run = ea.run.open("style", cfg)
-local pictures = { content, style }
-local page = { title = "Style and content", scale = 3, text = cfg.model, { content, "content" },
+local page = { title = "Style and content", scale = 2, columns = #cfg.weights + 2,
+  text = ("%s, %d steps; content at %s, style at %s"):format(cfg.model, cfg.steps,
+    cfg.content_layer, table.concat(cfg.style_layers, ", ")), { content, "content" },
   { style, "style" } }
 for _, weight in ipairs(cfg.weights) do
   local r = ea.vis.render(net, -like_content - weight * like_style, options)
-  pictures[#pictures + 1] = r.images[1]
   page[#page + 1] = { r.images[1], ("style %g"):format(weight),
     ("off by %.2f"):format(-r.values[1]) }
 end
-ea.image.save(run:path("style.png"), ea.image.grid(pictures, { scale = 2, columns = #pictures }))
-ea.vis.gallery(run:path("style.html"), page)
+local path = ea.vis.exhibit(run, "style", page)
 run:summary { pictures = #cfg.weights }
-print(("%d pictures between two: %s"):format(#cfg.weights, run:path("style.png")))
+print(("%d pictures between two: %s"):format(#cfg.weights, path))

@@ -2,7 +2,8 @@
 #   make check      before something is finished: the first five below, tens of minutes
 #   make lint       the house's rules, luacheck, format of the C code
 #   make warnings   everything compiled by gcc and clang, a warning is an error
-#   make sanitize   all tests under the address and undefined behaviour sanitizers
+#   make sanitize   all tests under the address and undefined behaviour sanitizers, and once more the
+#                   plugins' specs with their C files under them (that alone: make sanitize-plugins)
 #   make leaks      all specs, each of which must give back what it took
 #   make gc-stress  all specs, while garbage is collected all the time
 #   make tsan       threads: pool, loader and training under the thread sanitizer
@@ -14,9 +15,8 @@ check:
 	  $(MAKE) --no-print-directory $$part || exit 1; done
 	@echo 'check: lint, warnings, sanitizers, leaks and garbage collector stress passed'
 
-# As Debian 12's clang-format 14 does it. Not yet: core/ops, core/graph.
-FORMATTED = $(shell find core tests plugins -name '*.[ch]' -o -name '*.cpp' 2>/dev/null | \
-  grep -v -e '^core/ops/' -e '^core/graph/')
+# As Debian 12's clang-format 14 does it.
+FORMATTED = $(shell find core tests plugins -name '*.[ch]' -o -name '*.cpp' 2>/dev/null)
 
 lint: all
 	BUILD=$(BUILD) $(BUILD)/edgeai run tests/lint.lua
@@ -36,7 +36,7 @@ warnings:
 	  $(MAKE) --no-print-directory $(JOBS) test-programs BUILD=$(BUILD)-$$cc/plain CC=$$cc ONEDNN=0 \
 	    CFLAGS='-O2 -Werror -Wno-pass-failed' || exit 1; \
 	done
-	@for f in tests/fuzz/*.c; do clang -fsyntax-only -Icore $(WARN) -Wno-missing-prototypes -Werror $$f \
+	@for f in tests/fuzz/*.c; do clang -fsyntax-only -Icore $(CPPFLAGS) $(WARN) -Wno-missing-prototypes -Werror $$f \
 	  || exit 1; done
 
 test-programs: $(TEST_BIN)
@@ -44,10 +44,20 @@ test-programs: $(TEST_BIN)
 # OpenBLAS, igraph and oneDNN keep memory until the end, so leaks are looked for by the tests' own
 # counters instead.
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+SANITIZED := ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 EDGEAI_SANITIZED=1
+MAKE_SANITIZED = $(MAKE) --no-print-directory $(JOBS) BUILD=$(BUILD)-sanitize \
+  CFLAGS='-O1 -g -march=$(ARCH) $(SANITIZE)' LDFLAGS='$(LDFLAGS) $(SANITIZE)'
 sanitize:
-	@ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 EDGEAI_SANITIZED=1 \
-	  $(MAKE) --no-print-directory $(JOBS) run-tests BUILD=$(BUILD)-sanitize \
-	  CFLAGS='-O1 -g -march=$(ARCH) $(SANITIZE)' LDFLAGS='$(LDFLAGS) $(SANITIZE)'
+	@$(SANITIZED) $(MAKE_SANITIZED) run-tests
+	@$(MAKE) --no-print-directory sanitize-plugins
+
+# On copies: what is compiled beside the C files themselves is for the program that users run.
+sanitize-plugins:
+	@$(MAKE_SANITIZED) all
+	@rm -rf $(BUILD)-sanitize/plugins && cp -r plugins $(BUILD)-sanitize && \
+	  rm -f $(BUILD)-sanitize/plugins/*/*.so && cd $(BUILD)-sanitize && export $(SANITIZED) \
+	  CC='$(CC)' CFLAGS='-O1 -g -march=$(ARCH) -Werror $(SANITIZE)' && \
+	  ./edgeai plugin test $(notdir $(wildcard plugins/*))
 
 leaks: all
 	$(BUILD)/edgeai test --leaks tests/lua
@@ -86,4 +96,5 @@ coverage:
 	  CFLAGS='-O1 -g -march=$(ARCH) $(COVERAGE)' LDFLAGS='$(LDFLAGS) $(COVERAGE) -Wl,-u,__gcov_dump'
 	@gcovr --root . --filter core/ --sort-uncovered --fail-under-line 90 $(BUILD)-coverage
 
-.PHONY: check lint format warnings test-programs sanitize leaks gc-stress tsan valgrind coverage
+.PHONY: check lint format warnings test-programs sanitize sanitize-plugins leaks gc-stress tsan valgrind \
+  coverage

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * pool.c - the thread pool. Who waits looks for some microseconds whether it goes on, as between
  * the ops of a network, and then sleeps on a condition variable: waking takes longer than many an
- * op,
- * but a thread that spins on steals the core of one that works. Shards are taken from one counter,
- * so a slow thread does not hold up the rest. What a shard computes never depends on who runs it.
+ * op, but a thread that spins on steals the core of one that works. Shards are taken from one
+ * counter, so a slow thread does not hold up the rest. What a shard computes never depends on who
+ * runs it.
  */
 #include <pthread.h>
 #include <stdatomic.h>

@@ -8,7 +8,7 @@
 struct ea_backward_run {
   ea_node **node; /* newest first; retained */
   int count, most;
-  int at;         /* the node to do next, or the custom one that is waited for */
+  int at; /* the node to do next, or the custom one that is waited for */
   int waiting;
   ea_tensor *given[EA_MAX_IN]; /* input gradients of the custom node */
 };
@@ -43,8 +43,10 @@ static int collect(ea_backward_run *r, ea_node *root) {
   for (int k = 0; k < r->count; k++) {
     ea_node *n = r->node[k];
     if (n->spent)
-      return ea_fail(EA_ERR_ARG, "backward: the gradient of this %s was already taken and its tape "
-                     "freed; compute the value again", n->call.op->name);
+      return ea_fail(EA_ERR_ARG,
+                     "backward: the gradient of this %s was already taken and its tape "
+                     "freed; compute the value again",
+                     n->call.op->name);
     for (int i = 0; i < n->call.nin; i++) {
       ea_node *p = n->parent[i];
       if (!p || p->mark == mark) continue;
@@ -98,14 +100,10 @@ static int pass_on(ea_node *n, ea_tensor **gin) {
     ea_tensor *g = gin[i];
     gin[i] = NULL;
     if (!g) continue;
-    if (status)
-      ea_tensor_release(g);
-    else if (n->parent[i])
-      status = add_into(&n->parent[i]->call.gout[n->parent_output[i]], g);
-    else if (n->leaf[i])
-      status = add_to_leaf(n->leaf[i], g);
-    else
-      ea_tensor_release(g);
+    if (status) ea_tensor_release(g);
+    else if (n->parent[i]) status = add_into(&n->parent[i]->call.gout[n->parent_output[i]], g);
+    else if (n->leaf[i]) status = add_to_leaf(n->leaf[i], g);
+    else ea_tensor_release(g);
   }
   return status;
 }
@@ -130,7 +128,8 @@ static int check_unchanged(const ea_node *n) {
   for (int j = 0; j < c->nout; j++)
     same &= !c->out[j]->storage || c->out[j]->storage->version == n->version_out[j];
   return same ? EA_OK
-              : ea_call_fail(c, EA_ERR_ARG, "a tensor that its gradient needs was changed in place "
+              : ea_call_fail(c, EA_ERR_ARG,
+                             "a tensor that its gradient needs was changed in place "
                              "since; :clone() it before changing it");
 }
 
@@ -183,23 +182,23 @@ static int start(ea_backward_run *r, ea_tensor *root, ea_tensor *grad) {
   }
   if (!root->node) return add_to_leaf(root, g);
   int status = collect(r, root->node);
-  if (status)
-    ea_tensor_release(g);
-  else
-    status = add_into(&root->node->call.gout[root->output], g);
+  if (status) ea_tensor_release(g);
+  else status = add_into(&root->node->call.gout[root->output], g);
   return status;
 }
 
 int ea_backward(ea_tensor *root, ea_tensor *grad, ea_backward_run **run) {
   if (!root->storage)
     return ea_fail(EA_ERR_ARG, "backward: this value is being captured into a graph; run the "
-                   "graph's backward instead");
+                               "graph's backward instead");
   if (!root->requires_grad)
     return ea_fail(EA_ERR_ARG, "backward: nothing this value was computed from requires a "
-                   "gradient; call :require_grad() on a leaf first");
+                               "gradient; call :require_grad() on a leaf first");
   if (!grad && ea_tensor_count(root) != 1)
-    return ea_fail(EA_ERR_SHAPE, "backward: expected a single number or a gradient of the value's "
-                   "shape, got %s; reduce it with :sum() or :mean()", ea_shape_text(root));
+    return ea_fail(EA_ERR_SHAPE,
+                   "backward: expected a single number or a gradient of the value's "
+                   "shape, got %s; reduce it with :sum() or :mean()",
+                   ea_shape_text(root));
   if (grad && (!ea_tensor_same_shape(root, grad) || !grad->storage))
     return ea_fail(EA_ERR_SHAPE, "backward: the gradient %s does not have the value's shape %s",
                    ea_shape_text(grad), ea_shape_text(root));
@@ -207,10 +206,8 @@ int ea_backward(ea_tensor *root, ea_tensor *grad, ea_backward_run **run) {
   if (!r) return EA_ERR_MEMORY;
   int status = start(r, root, grad);
   if (!status) status = advance(r);
-  if (status > 0)
-    *run = r;
-  else
-    ea_backward_free(r);
+  if (status > 0) *run = r;
+  else ea_backward_free(r);
   return status;
 }
 

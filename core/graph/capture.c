@@ -90,11 +90,13 @@ static int value_of(ea_graph *g, ea_tensor *t) {
   for (int v = 0; v < g->nvalue; v++)
     if (g->value[v].tensor == t) return v;
   if (t->node)
-    return ea_fail(EA_ERR_ARG, "a captured function uses the result of %s computed outside of it; "
-                   "pass it as an input, or :detach() it", t->node->call.op->name);
+    return ea_fail(EA_ERR_ARG,
+                   "a captured function uses the result of %s computed outside of it; "
+                   "pass it as an input, or :detach() it",
+                   t->node->call.op->name);
   if (!ea_tensor_contiguous(t))
     return ea_fail(EA_ERR_SHAPE, "a captured function uses a tensor from outside that is not "
-                   "contiguous; :clone() it first");
+                                 "contiguous; :clone() it first");
   int v = add_value(g, t, EA_NEVER, 0);
   if (v < 0) return v;
   g->value[v].leaf = 1;
@@ -120,10 +122,8 @@ static int make_outputs(ea_graph *g, ea_gnode *n, int number, int wants_grad, ea
     int is_float = t->dtype == EA_F32 || t->dtype == EA_F64 || t->dtype == EA_BF16;
     g->value[v].wants_grad = wants_grad && j < visible && is_float;
     t->requires_grad = g->value[v].wants_grad;
-    if (j < visible)
-      out[j] = t;
-    else
-      ea_tensor_release(t); /* the value holds it */
+    if (j < visible) out[j] = t;
+    else ea_tensor_release(t); /* the value holds it */
   }
   return EA_OK;
 }
@@ -172,7 +172,7 @@ int ea_graph_end(ea_graph *g, int nout, ea_tensor *const *out, ea_tensor *loss) 
                      ea_shape_text(loss));
     if (!g->value[g->loss].wants_grad)
       return ea_fail(EA_ERR_ARG, "the loss of this captured function depends on nothing that "
-                     "requires a gradient");
+                                 "requires a gradient");
     g->value[g->loss].keep = 1;
   }
   EA_TRY(ea_graph_plan(g));

@@ -18,13 +18,13 @@ typedef struct writer {
 } writer;
 
 static void put(writer *w, const char *s) { ea_text_add(&w->text, s, strlen(s)); }
-static void comma(writer *w, int i) { if (i) put(w, ","); }
+static void comma(writer *w, int i) {
+  if (i) put(w, ",");
+}
 
 static void put_number(writer *w, double v) {
-  if (isfinite(v))
-    ea_text_format(&w->text, "%.17g", v);
-  else
-    put(w, isnan(v) ? "\"nan\"" : v > 0 ? "\"inf\"" : "\"-inf\"");
+  if (isfinite(v)) ea_text_format(&w->text, "%.17g", v);
+  else put(w, isnan(v) ? "\"nan\"" : v > 0 ? "\"inf\"" : "\"-inf\"");
 }
 
 static void put_shape(writer *w, const ea_tensor *t) {
@@ -90,7 +90,8 @@ static int put_constant(writer *w, const ea_gnode *n, const ea_tensor *t) {
   if (ea_tensor_count(t) > MOST_CONSTANT)
     return ea_call_fail(&n->call, EA_ERR_UNSUPPORTED,
                         "the graph reads a tensor %s that has no name to find it by in a file; "
-                        "make it a parameter or buffer", ea_shape_text(t));
+                        "make it a parameter or buffer",
+                        ea_shape_text(t));
   ea_tensor *wide;
   EA_TRY(ea_tensor_clone(t, EA_F64, &wide));
   put(w, "{");
@@ -111,12 +112,9 @@ static int put_operands(writer *w, const ea_gnode *n) {
     const ea_value *v = &w->g->value[n->in[i]];
     int number = w->number[n->in[i]];
     comma(w, i);
-    if (!v->leaf)
-      ea_text_format(&w->text, "%d", number);
-    else if (number >= 0)
-      ea_text_json(&w->text, ea_archive_name(w->names, number));
-    else
-      EA_TRY(put_constant(w, n, v->tensor));
+    if (!v->leaf) ea_text_format(&w->text, "%d", number);
+    else if (number >= 0) ea_text_json(&w->text, ea_archive_name(w->names, number));
+    else EA_TRY(put_constant(w, n, v->tensor));
   }
   put(w, "]");
   return EA_OK;
@@ -151,7 +149,7 @@ static int put_nodes(writer *w) {
     const ea_gnode *n = &w->g->node[i];
     if (n->custom)
       return ea_fail(EA_ERR_UNSUPPORTED, "an op whose gradient is written outside the library "
-                     "(ea.custom) cannot be described in a file");
+                                         "(ea.custom) cannot be described in a file");
     comma(w, i);
     ea_text_format(&w->text, "{\"op\":\"%s\",", n->call.op->name);
     EA_TRY(put_operands(w, n));

@@ -125,8 +125,7 @@ static void pass_alias(ea_graph *g, ea_gnode *n) {
   if (in->grad->storage != out->grad->storage || ea_ptr(in->grad) != ea_ptr(out->grad)) {
     if (is_first(g, in))
       memcpy(ea_ptr(in->grad), ea_ptr(out->grad), (size_t)ea_tensor_bytes(in->grad));
-    else
-      ea_accumulate(in->grad, out->grad);
+    else ea_accumulate(in->grad, out->grad);
   }
   in->written++;
 }
@@ -138,6 +137,7 @@ static int run_backward(ea_graph *g) {
       if (n->fused && n->backward) g->value[n->in[0]].written++;
       continue;
     }
+    if (n->lent) continue;
     EA_TRY(ea_interrupt_check());
     if (n->alias) {
       pass_alias(g, n);

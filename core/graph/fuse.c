@@ -48,8 +48,7 @@ static void fuse_norm(ea_graph *g) {
     if (!is_op(conv, "conv2d") || count_consumers(g, n->in[0]) != 1) continue;
     if (n->backward && (needs_gradient(g, n, 1) || needs_gradient(g, conv, 1))) continue;
     int known = 1; /* are the parameters, when the convolution runs? */
-    for (int k = 1; k < n->call.nin; k++)
-      known &= g->value[n->in[k]].producer < inner->producer;
+    for (int k = 1; k < n->call.nin; k++) known &= g->value[n->in[k]].producer < inner->producer;
     if (!known) continue;
     conv->call.norm = &n->call;
     n->fused = 1;
@@ -83,6 +82,25 @@ static void defer_norms(ea_graph *g) {
     g->value[n->out[0]].data_of = n->in[0];
     for (int k = i + 1; k < g->nnode; k++)
       if (is_op(&g->node[k], "conv2d") && g->node[k].in[0] == v) g->node[k].call.through = &n->call;
+  }
+}
+
+/* moments(x) beside batch_norm(x) in evaluation mode: in backward the latter reads x anyway, after
+ * all that gives the former a gradient has run. */
+static void lend_moments(ea_graph *g) {
+  for (int i = 0; i < g->nnode; i++) {
+    ea_gnode *n = &g->node[i];
+    ea_value *x = &g->value[n->in[0]];
+    if (!is_op(n, "moments") || !n->backward || x->tensor->dtype == EA_F64) continue;
+    for (int k = 0; k < i && !n->lent; k++) {
+      ea_gnode *norm = &g->node[k];
+      if (!is_op(norm, "batch_norm") || norm->in[0] != n->in[0] || norm->call.attr[0] != 0 ||
+          !norm->backward || norm->fused || norm->call.moments)
+        continue;
+      norm->call.moments = &n->call;
+      n->lent = k + 1;
+      x->uses--;
+    }
   }
 }
 
@@ -139,7 +157,9 @@ static int gradient_reader(const ea_graph *g, int v) {
 static int others_come_before(const ea_graph *g, int v, int but, int limit) {
   for (int i = 0; i < g->nnode; i++)
     for (int k = 0; k < g->node[i].call.nin; k++)
-      if (i != but && g->node[i].in[k] == v && g->node[i].backward && i >= limit) return 0;
+      if (i != but && g->node[i].in[k] == v && g->node[i].backward && !g->node[i].lent &&
+          i >= limit)
+        return 0;
   return 1;
 }
 
@@ -168,9 +188,9 @@ static void share_gradients(ea_graph *g) {
 void ea_graph_fuse(ea_graph *g) {
   fuse_relu(g);
   fuse_norm(g);
+  lend_moments(g);
   defer_norms(g);
   alias_reshapes(g);
   fuse_residual(g);
   share_gradients(g);
-  ea_graph_fuse_norms(g);
 }

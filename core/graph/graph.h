@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
- * graph.h - a captured graph: its values, its nodes, its plan. capture.c records, fuse.c,
- * fuse_norm.c and plan.c lay it out, execute.c runs.
+ * graph.h - a captured graph: its values, its nodes, its plan. capture.c records, fuse.c and
+ * plan.c lay it out, execute.c runs.
  */
 #ifndef EA_GRAPH_H
 #define EA_GRAPH_H
@@ -35,6 +35,8 @@ typedef struct ea_gnode {
   int fused;                          /* 1: done by the node before it, backward too */
   int done_forward;                   /* 1: an add that a convolution does along */
   unsigned shared;                    /* bit k of an add: in[k]'s gradient is the output's memory */
+  int lent;                           /* of moments: the batch_norm whose backward does this one's
+                                         too, as a node's number from 1; 0: none */
   int alias;                          /* 1: no work: a reshape */
   ea_tensor *temp[EA_MAX_IN];         /* where a second contribution lands before it is added */
   double seconds[2];
@@ -56,7 +58,7 @@ struct ea_graph {
   int loss; /* value, or EA_NEVER */
   ea_scratch scratch;
   ea_storage *arena;
-  int64_t planned, outside; /* bytes: the arena; leaves, their gradients and inputs */
+  int64_t planned, outside;   /* bytes: the arena; leaves, their gradients and inputs */
   int at, waiting, direction; /* of the run in progress */
   int ran_forward, accumulate;
   int profile;
@@ -65,7 +67,6 @@ struct ea_graph {
 
 /* Marks what needs no work or memory of its own. */
 void ea_graph_fuse(ea_graph *g);
-void ea_graph_fuse_norms(ea_graph *g); /* the last of it */
 /* Fuses, finds what backward needs, lays out and allocates the memory. */
 int ea_graph_plan(ea_graph *g);
 

@@ -258,8 +258,7 @@ static int read_model(ea_model *m, const ea_archive *file, const ea_json *v, int
   if (ea_json_number(version) != 1)
     return ea_fail(EA_ERR_FORMAT, "expected \"version\": 1; a newer edgeai may have written it");
   EA_TRY(room_for(inputs, "inputs", sizeof *m->input, &m->input, &m->ninput));
-  for (int i = 0; i < m->ninput; i++)
-    EA_TRY(read_shape(ea_json_item(inputs, i), &m->input[i]));
+  for (int i = 0; i < m->ninput; i++) EA_TRY(read_shape(ea_json_item(inputs, i), &m->input[i]));
   m->nvalue = m->ninput;
   EA_TRY(hold_tensors(m, file, member(v, "tensors", OBJECT), place));
   EA_TRY(room_for(nodes, "nodes", sizeof *m->node, &m->node, &m->nnode));
@@ -293,7 +292,8 @@ void ea_model_free(ea_model *m) {
 int ea_model_new(const ea_archive *file, ea_model **out) {
   const char *text = ea_archive_meta(file, "edgeai.graph");
   if (!text)
-    return ea_fail(EA_ERR_FORMAT, "the file has no metadata `edgeai.graph`, which says how to "
+    return ea_fail(EA_ERR_FORMAT,
+                   "the file has no metadata `edgeai.graph`, which says how to "
                    "compute with its tensors; net:save writes it for networks that know their "
                    "input, or with { input = {1, 28, 28, 1} }");
   ea_json *json;
@@ -349,8 +349,7 @@ int ea_model_apply(const ea_model *m, int nin, ea_tensor *const *in, ea_tensor *
   for (int i = 0; i < nin; i++)
     if (!in[i]) status = ea_fail(EA_ERR_ARG, "input %d of the model is missing", i);
   for (int i = 0; i < m->nnode && !status; i++) status = run_node(m, i, value);
-  for (int i = 0; i < m->noutput && !status; i++)
-    out[i] = ea_tensor_retain(value[m->output[i]]);
+  for (int i = 0; i < m->noutput && !status; i++) out[i] = ea_tensor_retain(value[m->output[i]]);
   for (int v = m->ninput; v < m->nvalue; v++) ea_tensor_release(value[v]);
   ea_free(value);
   return status;

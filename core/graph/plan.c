@@ -7,7 +7,6 @@
  */
 #include <stdlib.h>
 
-#include "../ops/conv2d.h"
 #include "graph.h"
 
 static int forward_at(int i) { return i; }
@@ -72,13 +71,6 @@ static void lend_norm(const ea_graph *g, const ea_gnode *n, int i, lifetime *l) 
   for (int j = 1; j < norm->call.nout; j++) live(&l[data_root(g, norm->out[j])], last);
 }
 
-/* Likewise one that makes the gradient of a batch_norm's input: that and the gradient behind it. */
-static const ea_gnode *waiting_norm(const ea_graph *g, const ea_gnode *n) {
-  for (int i = 0; i < g->nnode; i++)
-    if (n->call.along[EA_ALONG_GRAD] == &g->node[i].call) return &g->node[i];
-  return NULL;
-}
-
 static void data_lifetimes(const ea_graph *g, lifetime *l) {
   for (int i = 0; i < g->nnode; i++) {
     const ea_gnode *n = &g->node[i];
@@ -93,10 +85,9 @@ static void data_lifetimes(const ea_graph *g, lifetime *l) {
       lifetime *v = &l[data_root(g, n->out[j])];
       live(v, forward_at(i));
       if (n->backward && !n->fused && need_out >> j & 1) live(v, backward_at(g, i));
+      if (n->lent) live(v, backward_at(g, n->lent - 1));
     }
     if (n->call.through) lend_norm(g, n, i, l);
-    const ea_gnode *norm = waiting_norm(g, n);
-    if (norm) live(&l[data_root(g, norm->in[0])], backward_at(g, i));
   }
   for (int v = 0; v < g->nvalue; v++)
     if (g->value[v].keep) live(&l[data_root(g, v)], end_of_time(g));
@@ -106,12 +97,11 @@ static void grad_lifetimes(const ea_graph *g, lifetime *l) {
   for (int i = 0; i < g->nnode; i++) {
     const ea_gnode *n = &g->node[i];
     if (!n->backward) continue;
+    int at = backward_at(g, n->lent ? n->lent - 1 : i);
     for (int k = 0; k < n->call.nin; k++)
-      if (g->value[n->in[k]].wants_grad) live(&l[grad_root(g, n->in[k])], backward_at(g, i));
+      if (g->value[n->in[k]].wants_grad) live(&l[grad_root(g, n->in[k])], at);
     for (int j = 0; j < n->call.nout; j++)
-      if (g->value[n->out[j]].has_grad) live(&l[grad_root(g, n->out[j])], backward_at(g, i));
-    const ea_gnode *norm = waiting_norm(g, n);
-    if (norm) live(&l[grad_root(g, norm->out[0])], backward_at(g, i));
+      if (g->value[n->out[j]].has_grad) live(&l[grad_root(g, n->out[j])], at);
   }
   if (g->loss != EA_NEVER) live(&l[grad_root(g, g->loss)], g->nnode);
 }
@@ -179,8 +169,8 @@ static int make_temps(ea_graph *g, size_t *count) {
     for (int k = 0; k < n->call.nin; k++) {
       ea_value *v = &g->value[n->in[k]];
       if (!v->wants_grad || (v->uses < 2 && !v->leaf)) continue;
-      EA_TRY(ea_tensor_new_symbolic(v->tensor->dtype, v->tensor->ndim, v->tensor->size,
-                                    &n->temp[k]));
+      EA_TRY(
+          ea_tensor_new_symbolic(v->tensor->dtype, v->tensor->ndim, v->tensor->size, &n->temp[k]));
       ++*count;
     }
   }
@@ -195,10 +185,8 @@ static int list_buffers(ea_graph *g, ea_buffer *b, lifetime *data, lifetime *gra
   int n = 0;
   for (int v = 0; v < g->nvalue; v++) {
     ea_value *x = &g->value[v];
-    if (x->input)
-      add_buffer(b, &n, x->tensor, 0, end_of_time(g));
-    else if (!x->leaf && x->data_of == v)
-      add_buffer(b, &n, x->tensor, data[v].first, data[v].last);
+    if (x->input) add_buffer(b, &n, x->tensor, 0, end_of_time(g));
+    else if (!x->leaf && x->data_of == v) add_buffer(b, &n, x->tensor, data[v].first, data[v].last);
     if (x->grad && !x->leaf && x->grad_of == v)
       add_buffer(b, &n, x->grad, grad[v].first, grad[v].last);
   }
@@ -236,8 +224,7 @@ static void place_aliases(ea_graph *g) {
 }
 
 static int plan_with(ea_graph *g, lifetime *data, lifetime *grad, ea_buffer *b, ea_buffer **busy) {
-  for (int v = 0; v < g->nvalue; v++)
-    data[v] = grad[v] = (lifetime){-1, -1};
+  for (int v = 0; v < g->nvalue; v++) data[v] = grad[v] = (lifetime){-1, -1};
   data_lifetimes(g, data);
   grad_lifetimes(g, grad);
   int n = list_buffers(g, b, data, grad);
@@ -255,7 +242,8 @@ static int prepare_calls(ea_graph *g) {
     c->scratch = &g->scratch;
     for (int k = 0; k < c->nin; k++) {
       c->in[k] = g->value[n->in[k]].tensor;
-      int wanted = n->backward && g->value[n->in[k]].wants_grad && !(n->shared >> k & 1);
+      int wanted =
+          n->backward && g->value[n->in[k]].wants_grad && !(n->shared >> k & 1) && !n->lent;
       c->gin[k] = !wanted ? NULL : n->temp[k] ? n->temp[k] : g->value[n->in[k]].grad;
     }
     for (int j = 0; j < c->nout; j++) {

@@ -121,7 +121,7 @@ static int remember(ea_call *c, ea_tensor *const *in, int custom, int visible) {
   memset(n->call.in, 0, sizeof n->call.in);
   memset(n->call.out, 0, sizeof n->call.out);
   n->call.own_scratch = (ea_scratch){0}; /* backward asks again: a tape of scratch is too much */
-  c->state = NULL; /* the node's from now on */
+  c->state = NULL;                       /* the node's from now on */
   c->free_state = NULL;
   int status = EA_OK;
   unsigned need_in = ea_op_needed_inputs(c->op, c->nin > 0 && in[0]->requires_grad,
@@ -159,8 +159,7 @@ static int make_outputs(ea_call *c) {
     if (j == 0 && c->op->flags & EA_OP_ALIAS)
       EA_TRY(ea_tensor_on(c->in[0]->storage, c->in[0]->offset, c->shape[0].dtype, c->shape[0].ndim,
                           c->shape[0].size, &c->out[0]));
-    else
-      EA_TRY(ea_tensor_new(c->shape[j].dtype, c->shape[j].ndim, c->shape[j].size, &c->out[j]));
+    else EA_TRY(ea_tensor_new(c->shape[j].dtype, c->shape[j].ndim, c->shape[j].size, &c->out[j]));
   }
   return EA_OK;
 }
@@ -173,10 +172,8 @@ static int run_eager(ea_call *c, ea_tensor *const *in, ea_tensor **out) {
   if (!status && c->op->forward) status = ea_call_run(c, c->op->forward);
   if (!status && c->needs_backward) status = remember(c, in, 0, c->op->nout);
   for (int j = 0; j < c->nout; j++) {
-    if (!status && j < c->op->nout)
-      out[j] = c->out[j];
-    else
-      ea_tensor_release(c->out[j]);
+    if (!status && j < c->op->nout) out[j] = c->out[j];
+    else ea_tensor_release(c->out[j]);
   }
   ea_call_clear(c);
   return status;
@@ -264,15 +261,11 @@ int ea_custom(int id, int nin, ea_tensor *const *in, int nout, ea_tensor *const 
   if (ea_capturing()) return ea_capture_call(ea_capturing(), &c, id, out);
   int status = EA_OK;
   for (int j = 0; j < nout && !status; j++) status = adopt(prototype[j], &c.out[j]);
-  if (!status && wants_grad(nin, in))
-    status = remember(&c, in, id, nout);
-  else if (!status)
-    ea_custom_forget(id);
+  if (!status && wants_grad(nin, in)) status = remember(&c, in, id, nout);
+  else if (!status) ea_custom_forget(id);
   for (int j = 0; j < nout; j++) {
-    if (status)
-      ea_tensor_release(c.out[j]);
-    else
-      out[j] = c.out[j];
+    if (status) ea_tensor_release(c.out[j]);
+    else out[j] = c.out[j];
   }
   return status;
 }

@@ -26,13 +26,13 @@ static inline int64_t ea_along_groups(const ea_axis *a) {
 static inline ea_along ea_along_group(const ea_axis *a, int64_t group) {
   if (a->inner == 1) {
     int64_t steps = (a->len + EA_ALONG - 1) / EA_ALONG;
-    return (ea_along){1, group * a->len, EA_ALONG, steps, EA_ALONG, a->len - (steps - 1) * EA_ALONG,
-                      group, 1};
+    return (ea_along){
+        1, group * a->len, EA_ALONG, steps, EA_ALONG, a->len - (steps - 1) * EA_ALONG, group, 1};
   }
   int64_t per = (a->inner + EA_ALONG - 1) / EA_ALONG;
   int64_t outer = group / per, i = group % per * EA_ALONG, n = EA_MIN(EA_ALONG, a->inner - i);
-  return (ea_along){0, outer * a->len * a->inner + i, a->inner, a->len, n, n, outer * a->inner + i,
-                    n};
+  return (ea_along){0, outer * a->len * a->inner + i, a->inner, a->len, n,
+                    n, outer * a->inner + i,          n};
 }
 
 static inline int64_t ea_along_n(const ea_along *l, int64_t step) {

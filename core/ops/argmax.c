@@ -53,10 +53,20 @@ static int forward(ea_call *c, double sign) {
 static int argmax_forward(ea_call *c) { return forward(c, 1); }
 static int argmin_forward(ea_call *c) { return forward(c, -1); }
 
-const ea_op ea_op_argmax = {.name = "argmax", .nin_least = 1, .nin_most = 1, .nout = 1,
-                            .attrs = "base:o=0 axis:x=-1 keep:b=0", .flags = EA_OP_NO_GRAD,
-                            .shape = shape, .forward = argmax_forward};
+const ea_op ea_op_argmax = {.name = "argmax",
+                            .nin_least = 1,
+                            .nin_most = 1,
+                            .nout = 1,
+                            .attrs = "base:o=0 axis:x=-1 keep:b=0",
+                            .flags = EA_OP_NO_GRAD,
+                            .shape = shape,
+                            .forward = argmax_forward};
 
-const ea_op ea_op_argmin = {.name = "argmin", .nin_least = 1, .nin_most = 1, .nout = 1,
-                            .attrs = "base:o=0 axis:x=-1 keep:b=0", .flags = EA_OP_NO_GRAD,
-                            .shape = shape, .forward = argmin_forward};
+const ea_op ea_op_argmin = {.name = "argmin",
+                            .nin_least = 1,
+                            .nin_most = 1,
+                            .nout = 1,
+                            .attrs = "base:o=0 axis:x=-1 keep:b=0",
+                            .flags = EA_OP_NO_GRAD,
+                            .shape = shape,
+                            .forward = argmin_forward};

@@ -51,18 +51,22 @@ static int binary_gradient(ea_call *c, int k, int need, ea_kernel f32, ea_kernel
   return ea_broadcast_gradient(c, k, &e);
 }
 
-#define BINARY_OP(op, need, DX32, DX64, DY32, DY64)                              \
-  static int op##_forward(ea_call *c) {                                          \
-    return binary_forward(c, op##_f32, op##_f64);                                \
-  }                                                                              \
-  static int op##_backward(ea_call *c) {                                         \
-    EA_TRY(binary_gradient(c, 0, need, DX32, DX64));                             \
-    return binary_gradient(c, 1, need, DY32, DY64);                              \
-  }                                                                              \
-  const ea_op ea_op_##op = {.name = #op, .nin_least = 2, .nin_most = 2, .nout = 1, \
-                            .attrs = "", .flags = EA_OP_ACCUMULATES,             \
-                            .need_in = need, .shape = binary_shape,              \
-                            .forward = op##_forward, .backward = op##_backward};
+#define BINARY_OP(op, need, DX32, DX64, DY32, DY64)                                     \
+  static int op##_forward(ea_call *c) { return binary_forward(c, op##_f32, op##_f64); } \
+  static int op##_backward(ea_call *c) {                                                \
+    EA_TRY(binary_gradient(c, 0, need, DX32, DX64));                                    \
+    return binary_gradient(c, 1, need, DY32, DY64);                                     \
+  }                                                                                     \
+  const ea_op ea_op_##op = {.name = #op,                                                \
+                            .nin_least = 2,                                             \
+                            .nin_most = 2,                                              \
+                            .nout = 1,                                                  \
+                            .attrs = "",                                                \
+                            .flags = EA_OP_ACCUMULATES,                                 \
+                            .need_in = need,                                            \
+                            .shape = binary_shape,                                      \
+                            .forward = op##_forward,                                    \
+                            .backward = op##_backward};
 
 /* ops whose gradients read both inputs */
 #define BINARY(op, VALUE, DX, DY) \
@@ -81,6 +85,8 @@ BINARY_OP(sub, 0, NULL, NULL, sub_dy_f32, sub_dy_f64)
 BINARY(mul, x[i] * y[i], g[i] * y[i], g[i] * x[i])
 BINARY(div, x[i] / y[i], g[i] / y[i], -g[i] * x[i] / (y[i] * y[i]))
 
+/* What follows is read as formulas. */
+/* clang-format off */
 #define HALF ((real)0.5)
 BINARY(maximum, x[i] > y[i] || x[i] != x[i] ? x[i] : y[i],
        x[i] > y[i] ? g[i] : x[i] == y[i] ? HALF * g[i] : 0,
@@ -88,6 +94,7 @@ BINARY(maximum, x[i] > y[i] || x[i] != x[i] ? x[i] : y[i],
 BINARY(minimum, x[i] < y[i] || x[i] != x[i] ? x[i] : y[i],
        x[i] < y[i] ? g[i] : x[i] == y[i] ? HALF * g[i] : 0,
        x[i] > y[i] ? g[i] : x[i] == y[i] ? HALF * g[i] : 0)
+/* clang-format on */
 
 BINARY(pow, pow(x[i], y[i]), y[i] == 0 ? 0 : g[i] * y[i] * pow(x[i], y[i] - 1),
        x[i] == 0 && y[i] >= 0 ? 0 : g[i] * log(x[i]) * pow(x[i], y[i]))

@@ -16,7 +16,8 @@ int ea_broadcast_sizes(const ea_call *c, int first, int *ndim, int64_t *size) {
       else if (t->size[d] != 1 && t->size[d] != *s)
         return ea_call_fail(c, EA_ERR_SHAPE,
                             "%s and %s do not broadcast: sizes, counted from the last axis, must "
-                            "be equal or 1", ea_shape_text(c->in[k - 1]), ea_shape_text(t));
+                            "be equal or 1",
+                            ea_shape_text(c->in[k - 1]), ea_shape_text(t));
     }
   }
   *ndim = n;

@@ -34,6 +34,12 @@ static int cast_backward(ea_call *c) {
   return EA_OK;
 }
 
-const ea_op ea_op_cast = {.name = "cast", .nin_least = 1, .nin_most = 1, .nout = 1,
-                          .attrs = "dtype:t", .flags = EA_OP_ACCUMULATES, .shape = cast_shape,
-                          .forward = cast_forward, .backward = cast_backward};
+const ea_op ea_op_cast = {.name = "cast",
+                          .nin_least = 1,
+                          .nin_most = 1,
+                          .nout = 1,
+                          .attrs = "dtype:t",
+                          .flags = EA_OP_ACCUMULATES,
+                          .shape = cast_shape,
+                          .forward = cast_forward,
+                          .backward = cast_backward};

@@ -28,11 +28,16 @@ static int compare_forward(ea_call *c, ea_kernel f32, ea_kernel f64) {
   return EA_OK;
 }
 
-#define COMPARE(op, CONDITION)                                                             \
-  EA_KERNEL(op, (CONDITION) ? 1 : 0)                                                       \
-  static int op##_forward(ea_call *c) { return compare_forward(c, op##_f32, op##_f64); }   \
-  const ea_op ea_op_##op = {.name = #op, .nin_least = 2, .nin_most = 2, .nout = 1,         \
-                            .attrs = "", .flags = EA_OP_NO_GRAD, .shape = compare_shape,   \
+#define COMPARE(op, CONDITION)                                                           \
+  EA_KERNEL(op, (CONDITION) ? 1 : 0)                                                     \
+  static int op##_forward(ea_call *c) { return compare_forward(c, op##_f32, op##_f64); } \
+  const ea_op ea_op_##op = {.name = #op,                                                 \
+                            .nin_least = 2,                                              \
+                            .nin_most = 2,                                               \
+                            .nout = 1,                                                   \
+                            .attrs = "",                                                 \
+                            .flags = EA_OP_NO_GRAD,                                      \
+                            .shape = compare_shape,                                      \
                             .forward = op##_forward};
 
 COMPARE(less, x[i] < y[i])
@@ -51,8 +56,10 @@ static int where_shape(ea_call *c) {
   EA_TRY(ea_call_check_dtype(c, 0, EA_U8));
   EA_TRY(ea_call_check_float(c, 1));
   if (c->in[1]->dtype != c->in[2]->dtype)
-    return ea_call_fail(c, EA_ERR_DTYPE, "both choices must have one element type, got %s and %s; "
-                        "cast one of them", ea_shape_text(c->in[1]), ea_shape_text(c->in[2]));
+    return ea_call_fail(c, EA_ERR_DTYPE,
+                        "both choices must have one element type, got %s and %s; "
+                        "cast one of them",
+                        ea_shape_text(c->in[1]), ea_shape_text(c->in[2]));
   EA_TRY(ea_broadcast_sizes(c, 0, &ndim, size));
   ea_call_output(c, 0, c->in[1]->dtype, ndim, size);
   return EA_OK;
@@ -81,6 +88,13 @@ static int where_backward(ea_call *c) {
   return EA_OK;
 }
 
-const ea_op ea_op_where = {.name = "where", .nin_least = 3, .nin_most = 3, .nout = 1, .attrs = "",
-                           .flags = EA_OP_ACCUMULATES, .need_in = 1, .shape = where_shape,
-                           .forward = where_forward, .backward = where_backward};
+const ea_op ea_op_where = {.name = "where",
+                           .nin_least = 3,
+                           .nin_most = 3,
+                           .nout = 1,
+                           .attrs = "",
+                           .flags = EA_OP_ACCUMULATES,
+                           .need_in = 1,
+                           .shape = where_shape,
+                           .forward = where_forward,
+                           .backward = where_backward};

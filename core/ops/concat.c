@@ -18,9 +18,10 @@ static int concat_shape(ea_call *c) {
     int fits = x->ndim == first->ndim;
     for (int d = 0; fits && d < x->ndim; d++) fits = d == dim || x->size[d] == first->size[d];
     if (!fits)
-      return ea_call_fail(c, EA_ERR_SHAPE, "input %d is %s, which does not join %s: only the sizes "
-                          "along the axis may differ", i + 1, ea_shape_text(x),
-                          ea_shape_text(first));
+      return ea_call_fail(c, EA_ERR_SHAPE,
+                          "input %d is %s, which does not join %s: only the sizes "
+                          "along the axis may differ",
+                          i + 1, ea_shape_text(x), ea_shape_text(first));
     size[dim] += x->size[dim];
   }
   ea_call_output(c, 0, first->dtype, first->ndim, size);
@@ -73,11 +74,23 @@ static int backward(ea_call *c) {
 }
 
 const ea_op ea_op_concat = {
-  .name = "concat", .nin_least = 1, .nin_most = EA_MAX_IN, .nout = 1, .attrs = "axis:x=0",
-  .shape = concat_shape, .forward = forward, .backward = backward,
+    .name = "concat",
+    .nin_least = 1,
+    .nin_most = EA_MAX_IN,
+    .nout = 1,
+    .attrs = "axis:x=0",
+    .shape = concat_shape,
+    .forward = forward,
+    .backward = backward,
 };
 
 const ea_op ea_op_stack = {
-  .name = "stack", .nin_least = 1, .nin_most = EA_MAX_IN, .nout = 1, .attrs = "axis:x=0",
-  .shape = stack_shape, .forward = forward, .backward = backward,
+    .name = "stack",
+    .nin_least = 1,
+    .nin_most = EA_MAX_IN,
+    .nout = 1,
+    .attrs = "axis:x=0",
+    .shape = stack_shape,
+    .forward = forward,
+    .backward = backward,
 };

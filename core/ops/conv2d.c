@@ -52,10 +52,18 @@ int ea_cpu_has_bf16(void) { return ea_conv_onednn_has_bf16(); }
 
 static void describe(const ea_call *c, ea_conv *v) {
   const ea_tensor *x = c->in[0], *w = c->in[1];
-  *v = (ea_conv){.dtype = x->dtype, .n = x->size[0], .h = x->size[1], .w = x->size[2],
-                 .c = x->size[3], .o = w->size[0], .kh = w->size[2], .kw = w->size[3],
-                 .stride = ea_attr_int(c, 0), .pad = ea_attr_int(c, 1),
-                 .groups = ea_attr_int(c, 2), .dilation = ea_attr_int(c, 3)};
+  *v = (ea_conv){.dtype = x->dtype,
+                 .n = x->size[0],
+                 .h = x->size[1],
+                 .w = x->size[2],
+                 .c = x->size[3],
+                 .o = w->size[0],
+                 .kh = w->size[2],
+                 .kw = w->size[3],
+                 .stride = ea_attr_int(c, 0),
+                 .pad = ea_attr_int(c, 1),
+                 .groups = ea_attr_int(c, 2),
+                 .dilation = ea_attr_int(c, 3)};
   v->oh = (v->h + 2 * v->pad - v->dilation * (v->kh - 1) - 1) / v->stride + 1;
   v->ow = (v->w + 2 * v->pad - v->dilation * (v->kw - 1) - 1) / v->stride + 1;
 }
@@ -91,8 +99,10 @@ static int shape(ea_call *c) {
     EA_TRY(ea_call_check_ndim(c, 2, 1));
     EA_TRY(ea_call_check_dtype(c, 2, master));
     if (c->in[2]->size[0] != w->size[0])
-      return ea_call_fail(c, EA_ERR_SHAPE, "the bias is %s, expected one number for each of %lld "
-                          "output channels", ea_shape_text(c->in[2]), (long long)w->size[0]);
+      return ea_call_fail(c, EA_ERR_SHAPE,
+                          "the bias is %s, expected one number for each of %lld "
+                          "output channels",
+                          ea_shape_text(c->in[2]), (long long)w->size[0]);
   }
   ea_conv v;
   describe(c, &v);
@@ -100,46 +110,37 @@ static int shape(ea_call *c) {
       v.w + 2 * v.pad < v.dilation * (v.kw - 1) + 1)
     return ea_call_fail(c, EA_ERR_SHAPE,
                         "the kernel of weights %s does not fit into images %s padded by %d; pad "
-                        "more or use a smaller kernel", ea_shape_text(w), ea_shape_text(x),
-                        (int)v.pad);
+                        "more or use a smaller kernel",
+                        ea_shape_text(w), ea_shape_text(x), (int)v.pad);
   int64_t size[4] = {v.n, v.oh, v.ow, v.o};
   ea_call_output(c, 0, x->dtype, 4, size);
   return EA_OK;
 }
 
-static int run(ea_call *c, const ea_conv *v, int pass, int dry) {
+int ea_conv_run(ea_call *c, const ea_conv *v, int pass, int dry) {
   if (find_engine() != 1 && v->dtype != EA_F64) {
     int status = engine == 0 ? ea_conv_amx(c, v, pass, dry) : 1;
     if (status == 1) status = ea_conv_onednn(c, v, pass, dry);
     if (status <= 0) return status;
   }
-  if (!dry && pass == EA_CONV_DATA) ea_conv_along_grad(c);
   EA_TRY(ea_conv_portable(c, v, pass, dry));
   if (pass == EA_CONV_FORWARD && c->residual && !dry) ea_accumulate(c->out[0], c->residual);
   return EA_OK;
 }
 
-/* Both gradients. Without a norm. */
-static int run_back(ea_call *c, const ea_conv *v, int dry) {
-  if (c->gin[0] && c->gin[1] && find_engine() == 0) {
-    int status = ea_conv_amx(c, v, EA_CONV_BOTH, dry);
-    if (status <= 0) return status;
-  }
-  if (c->gin[0]) EA_TRY(run(c, v, EA_CONV_DATA, dry));
-  else if (!dry) ea_conv_along_grad(c);
-  return c->gin[1] ? run(c, v, EA_CONV_WEIGHTS, dry) : EA_OK;
-}
-
-/* ---- what a folded call owns ---- */
+/* ---- what fused calls own ---- */
 
 typedef struct fusion {
-  ea_tensor *w, *bias; /* folded */
+  ea_tensor *w, *bias;  /* with a norm: folded */
+  ea_tensor *line_data; /* with a batch_norm to read through: scale, then shift */
+  ea_bn_line line;
 } fusion;
 
 static void free_fusion(void *state) {
   fusion *f = state;
   ea_tensor_release(f->w);
   ea_tensor_release(f->bias);
+  ea_tensor_release(f->line_data);
   ea_free(f);
 }
 
@@ -149,12 +150,27 @@ static int make_fusion(ea_call *c) {
   if (!f) return EA_ERR_MEMORY;
   c->state = f;
   c->free_state = free_fusion;
-  EA_TRY(ea_tensor_new(EA_F32, 4, c->in[1]->size, &f->w));
-  return ea_tensor_new(EA_F32, 1, c->in[1]->size, &f->bias);
+  if (c->norm) {
+    EA_TRY(ea_tensor_new(EA_F32, 4, c->in[1]->size, &f->w));
+    EA_TRY(ea_tensor_new(EA_F32, 1, c->in[1]->size, &f->bias));
+  }
+  if (c->through) {
+    int64_t channels = c->in[0]->size[3];
+    EA_TRY(ea_tensor_new(EA_F32, 1, (int64_t[]){2 * channels}, &f->line_data));
+    float *scale = ea_f32(f->line_data);
+    f->line = (ea_bn_line){scale, scale + channels, ea_bn_relu(c->through)};
+  }
+  return EA_OK;
 }
 
 const ea_bn_line *ea_conv_line(const ea_call *c) {
-  return c->through ? &((const ea_bn_state *)c->through->state)->grad.line : NULL;
+  return c->through ? &((const fusion *)c->state)->line : NULL;
+}
+
+static void find_line(const ea_call *c) {
+  if (!c->through) return;
+  float *scale = ea_f32(((const fusion *)c->state)->line_data);
+  ea_bn_find_line(c->through, scale, scale + c->in[0]->size[3]);
 }
 
 /* ---- a folded batch_norm ---- */
@@ -180,7 +196,7 @@ static int run_folded(ea_call *c, const ea_conv *v, int pass, int dry) {
   c->in[1] = f->w;
   c->in[2] = f->bias;
   c->nin = 3;
-  int status = run(c, v, pass, dry);
+  int status = ea_conv_run(c, v, pass, dry);
   c->in[1] = w;
   c->in[2] = bias;
   c->nin = nin;
@@ -195,7 +211,7 @@ EA_INLINE void touch(int what, int dtype, void *to, const void *from, int64_t i,
   ea_lanes v = ea_lanes_load(to, dtype, i, n);
   if (what == ADD) v += ea_lanes_load(from, dtype, i, n);
   if (what == RELU) v = ea_lanes_relu(v);
-  if (what == CUT) v = ea_lanes_cut(v, ea_lanes_load(from, dtype, i, n));
+  if (what == CUT) v = ea_lanes_mask(v, ~(ea_lanes_bits)(ea_lanes_load(from, dtype, i, n) <= 0));
   ea_lanes_store(to, dtype, i, n, v);
 }
 
@@ -226,8 +242,8 @@ static int forward(ea_call *c) {
   ea_conv v;
   describe(c, &v);
   if (!v.n) return EA_OK;
-  ea_conv_along_begin(c, EA_CONV_FORWARD);
-  if (!c->norm) return run(c, &v, EA_CONV_FORWARD, 0);
+  find_line(c);
+  if (!c->norm) return ea_conv_run(c, &v, EA_CONV_FORWARD, 0);
   fold(c);
   return run_folded(c, &v, EA_CONV_FORWARD, 0);
 }
@@ -260,16 +276,16 @@ static void sum_shard(void *arg, int64_t shard) {
   }
 }
 
-static int backward_bias(ea_call *c, const ea_conv *v) {
+int ea_conv_backward_bias(ea_call *c, int64_t rows, int64_t channels) {
   const ea_tensor *g = c->gout[0];
-  channel_sum s = {ea_ptr(g), g->dtype, v->n * v->oh * v->ow, v->o, NULL};
-  s.partial = ea_call_scratch(c, (size_t)(SUM_SHARDS * v->o) * sizeof(double));
+  channel_sum s = {ea_ptr(g), g->dtype, rows, channels, NULL};
+  s.partial = ea_call_scratch(c, (size_t)(SUM_SHARDS * channels) * sizeof(double));
   if (!s.partial) return EA_ERR_MEMORY;
   ea_parallel(SUM_SHARDS, sum_shard, &s);
   int add = c->accumulate >> 2 & 1;
-  for (int64_t k = 0; k < v->o; k++) {
+  for (int64_t k = 0; k < channels; k++) {
     double sum = 0;
-    for (int i = 0; i < SUM_SHARDS; i++) sum += s.partial[i * v->o + k];
+    for (int i = 0; i < SUM_SHARDS; i++) sum += s.partial[i * channels + k];
     if (g->dtype == EA_F64) ea_f64(c->gin[2])[k] = sum + (add ? ea_f64(c->gin[2])[k] : 0);
     else ea_f32(c->gin[2])[k] = (float)sum + (add ? ea_f32(c->gin[2])[k] : 0);
   }
@@ -286,9 +302,12 @@ static int backward(ea_call *c) {
     return EA_OK;
   }
   if (c->norm) return c->gin[0] ? run_folded(c, &v, EA_CONV_DATA, 0) : EA_OK;
-  ea_conv_along_begin(c, EA_CONV_DATA);
-  EA_TRY(run_back(c, &v, 0));
-  if (c->nin == 3 && c->gin[2]) EA_TRY(backward_bias(c, &v));
+  if (c->gin[0]) EA_TRY(ea_conv_run(c, &v, EA_CONV_DATA, 0));
+  if (c->gin[1]) {
+    find_line(c);
+    EA_TRY(ea_conv_run(c, &v, EA_CONV_WEIGHTS, 0));
+  }
+  if (c->nin == 3 && c->gin[2]) EA_TRY(ea_conv_backward_bias(c, v.n * v.oh * v.ow, v.o));
   return EA_OK;
 }
 
@@ -296,14 +315,14 @@ static int prepare(ea_call *c) {
   ea_conv v;
   describe(c, &v);
   if (!v.n) return EA_OK;
-  int (*run_this)(ea_call *, const ea_conv *, int, int) = c->norm ? run_folded : run;
-  if (c->norm) EA_TRY(make_fusion(c));
+  int (*run_this)(ea_call *, const ea_conv *, int, int) = c->norm ? run_folded : ea_conv_run;
+  if (c->norm || c->through) EA_TRY(make_fusion(c));
   EA_TRY(run_this(c, &v, EA_CONV_FORWARD, 1));
   unsigned before = c->accumulate;
   c->accumulate = ~0u; /* the most memory it may take */
   int status = EA_OK;
-  if (c->needs_backward && !c->norm) status = run_back(c, &v, 1);
-  else if (c->needs_backward && c->gin[0]) status = run_folded(c, &v, EA_CONV_DATA, 1);
+  if (c->needs_backward && c->gin[0]) status = run_this(c, &v, EA_CONV_DATA, 1);
+  if (c->needs_backward && c->gin[1] && !status) status = ea_conv_run(c, &v, EA_CONV_WEIGHTS, 1);
   c->accumulate = before;
   return status;
 }
@@ -314,8 +333,15 @@ static double flops(const ea_call *c) {
   return 2.0 * (double)(v.n * v.oh * v.ow * v.o) * (double)(v.c / v.groups * v.kh * v.kw);
 }
 
-const ea_op ea_op_conv2d = {
-    .name = "conv2d", .nin_least = 2, .nin_most = 3, .nout = 1,
-    .attrs = "stride:i=1 pad:i=0 groups:i=1 dilation:i=1",
-    .flags = EA_OP_ACCUMULATES | EA_OP_BILINEAR, .need_in = 3,
-    .shape = shape, .forward = forward, .backward = backward, .flops = flops, .prepare = prepare};
+const ea_op ea_op_conv2d = {.name = "conv2d",
+                            .nin_least = 2,
+                            .nin_most = 3,
+                            .nout = 1,
+                            .attrs = "stride:i=1 pad:i=0 groups:i=1 dilation:i=1",
+                            .flags = EA_OP_ACCUMULATES | EA_OP_BILINEAR,
+                            .need_in = 3,
+                            .shape = shape,
+                            .forward = forward,
+                            .backward = backward,
+                            .flops = flops,
+                            .prepare = prepare};

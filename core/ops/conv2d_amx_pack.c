@@ -54,9 +54,8 @@ void ea_amx_copy_image(const ea_amx_job *j, const char *image, char *buffer, cha
   for (int p = 0; p < j->planes; p++, buffer += j->plane_bytes)
     for (int64_t i = 0; i < j->rows; i++) {
       int64_t y = (j->top + i) * j->from_stride + j->plane[p].row;
-      copy_pixels(j, buffer + i * row_bytes,
-                  y >= 0 && y < j->from.height ? image + y * line : NULL, j->plane[p].column,
-                  j->columns);
+      copy_pixels(j, buffer + i * row_bytes, y >= 0 && y < j->from.height ? image + y * line : NULL,
+                  j->plane[p].column, j->columns);
     }
 }
 

@@ -18,16 +18,16 @@ typedef struct job {
   ea_call *call;
   const ea_conv *v;
   int pass, f64, bf16;
-  size_t e;                 /* bytes of one number computed with */
-  int64_t cg, og, k;        /* channels per group, K */
-  int64_t rows;             /* output rows at a time */
-  int direct;               /* 1x1, stride 1, no pad: the image itself is col */
+  size_t e;          /* bytes of one number computed with */
+  int64_t cg, og, k; /* channels per group, K */
+  int64_t rows;      /* output rows at a time */
+  int direct;        /* 1x1, stride 1, no pad: the image itself is col */
   int depthwise;
   int64_t x_count, y_count, col_count, w_count; /* numbers: an image, an output, col, all weights */
-  char *w;                  /* {groups, og, K} */
-  char *partial;            /* weights pass: {shards, w_count} */
-  const ea_bn_line *line;   /* NULL, or what x is read through */
-  char *thread;             /* per thread: col, then for bf16 an image and an output in f32, then
+  char *w;                                      /* {groups, og, K} */
+  char *partial;                                /* weights pass: {shards, w_count} */
+  const ea_bn_line *line;                       /* NULL, or what x is read through */
+  char *thread; /* per thread: col, then for bf16 an image and an output in f32, then
                                an image that was read through the line */
   size_t thread_bytes;
   int64_t shards;
@@ -68,8 +68,10 @@ static void im2col(const job *j, char *x, int64_t group, int64_t first, int64_t 
           char *at = inside ? x + (size_t)((y * v->w + z) * v->c + group * j->cg) * j->e : NULL;
           if (back) {
             if (!inside) continue;
-            if (j->f64) for (int64_t k = 0; k < j->cg; k++) ((double *)at)[k] += ((double *)col)[k];
-            else for (int64_t k = 0; k < j->cg; k++) ((float *)at)[k] += ((float *)col)[k];
+            if (j->f64)
+              for (int64_t k = 0; k < j->cg; k++) ((double *)at)[k] += ((double *)col)[k];
+            else
+              for (int64_t k = 0; k < j->cg; k++) ((float *)at)[k] += ((float *)col)[k];
           } else if (inside) memcpy(col, at, run);
           else memset(col, 0, run);
         }
@@ -96,10 +98,10 @@ static void run_rows(const job *j, char *x, char *y, char *dw, int64_t first, ch
 }
 
 /* to += a * b over n channels. */
-#define MULTIPLY_ADD(type)                                                    \
-  static void multiply_add_##type(type *restrict to, const type *restrict a,  \
-                                  const type *restrict b, int64_t n) {        \
-    for (int64_t i = 0; i < n; i++) to[i] += a[i] * b[i];                     \
+#define MULTIPLY_ADD(type)                                                   \
+  static void multiply_add_##type(type *restrict to, const type *restrict a, \
+                                  const type *restrict b, int64_t n) {       \
+    for (int64_t i = 0; i < n; i++) to[i] += a[i] * b[i];                    \
   }
 MULTIPLY_ADD(float)
 MULTIPLY_ADD(double)

@@ -48,8 +48,11 @@ static void forward_range(void *arg, int64_t begin, int64_t end) {
 }
 
 static int forward(ea_call *c) {
-  job j = {.axis = ea_axis_split(c->in[0], ea_attr_int(c, AXIS)), .eps = c->attr[EPS],
-           .a = c->in[0], .b = c->in[1], .c = c->out[0]};
+  job j = {.axis = ea_axis_split(c->in[0], ea_attr_int(c, AXIS)),
+           .eps = c->attr[EPS],
+           .a = c->in[0],
+           .b = c->in[1],
+           .c = c->out[0]};
   ea_parallel_range(ea_along_groups(&j.axis), ea_along_chunk(&j.axis), forward_range, &j);
   return EA_OK;
 }
@@ -83,14 +86,25 @@ static void backward_range(void *arg, int64_t begin, int64_t end) {
 }
 
 static int backward(ea_call *c) {
-  job j = {.axis = ea_axis_split(c->in[0], ea_attr_int(c, AXIS)), .eps = c->attr[EPS],
-           .a = c->in[0], .b = c->in[1], .ga = c->gin[0], .gb = c->gin[1], .gc = c->gout[0]};
+  job j = {.axis = ea_axis_split(c->in[0], ea_attr_int(c, AXIS)),
+           .eps = c->attr[EPS],
+           .a = c->in[0],
+           .b = c->in[1],
+           .ga = c->gin[0],
+           .gb = c->gin[1],
+           .gc = c->gout[0]};
   ea_parallel_range(ea_along_groups(&j.axis), ea_along_chunk(&j.axis), backward_range, &j);
   return EA_OK;
 }
 
 const ea_op ea_op_cosine_similarity = {
-  .name = "cosine_similarity", .nin_least = 2, .nin_most = 2, .nout = 1,
-  .attrs = "axis:x=-1 eps:f=1e-8", .need_in = 3,
-  .shape = shape, .forward = forward, .backward = backward,
+    .name = "cosine_similarity",
+    .nin_least = 2,
+    .nin_most = 2,
+    .nout = 1,
+    .attrs = "axis:x=-1 eps:f=1e-8",
+    .need_in = 3,
+    .shape = shape,
+    .forward = forward,
+    .backward = backward,
 };

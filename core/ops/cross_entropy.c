@@ -26,9 +26,11 @@ static int check_labels(const ea_call *c) {
   const int32_t *label = ea_i32(c->in[1]);
   for (int64_t i = 0; i < n; i++)
     if (label[i] < base || label[i] - base >= classes)
-      return ea_call_fail(c, EA_ERR_ARG, "row %lld has the label %d, but the %lld classes are %lld "
-                          "to %lld", (long long)(i + base), label[i], (long long)classes,
-                          (long long)base, (long long)(base + classes - 1));
+      return ea_call_fail(c, EA_ERR_ARG,
+                          "row %lld has the label %d, but the %lld classes are %lld "
+                          "to %lld",
+                          (long long)(i + base), label[i], (long long)classes, (long long)base,
+                          (long long)(base + classes - 1));
   return EA_OK;
 }
 
@@ -37,14 +39,17 @@ typedef struct rows {
   const int32_t *label;
   int64_t base, classes;
   double smoothing;
-  double *loss;          /* forward */
-  const ea_tensor *gz;   /* backward */
+  double *loss;        /* forward */
+  const ea_tensor *gz; /* backward */
   double scale;
 } rows;
 
 static rows rows_of(const ea_call *c) {
-  return (rows){.z = c->in[0], .label = ea_i32(c->in[1]), .base = ea_attr_int(c, BASE),
-                .classes = c->in[0]->size[1], .smoothing = c->attr[SMOOTHING]};
+  return (rows){.z = c->in[0],
+                .label = ea_i32(c->in[1]),
+                .base = ea_attr_int(c, BASE),
+                .classes = c->in[0]->size[1],
+                .smoothing = c->attr[SMOOTHING]};
 }
 
 static void loss_range(void *arg, int64_t begin, int64_t end) {
@@ -95,7 +100,13 @@ static int backward(ea_call *c) {
 }
 
 const ea_op ea_op_cross_entropy = {
-  .name = "cross_entropy", .nin_least = 2, .nin_most = 2, .nout = 1,
-  .attrs = "base:o=0 smoothing:f=0", .need_in = 3,
-  .shape = shape, .forward = forward, .backward = backward,
+    .name = "cross_entropy",
+    .nin_least = 2,
+    .nin_most = 2,
+    .nout = 1,
+    .attrs = "base:o=0 smoothing:f=0",
+    .need_in = 3,
+    .shape = shape,
+    .forward = forward,
+    .backward = backward,
 };

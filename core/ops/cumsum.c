@@ -43,17 +43,20 @@ static int run(ea_call *c, job *j) {
   return EA_OK;
 }
 
-static int cumsum_forward(ea_call *c) {
-  return run(c, &(job){.from = c->in[0], .to = c->out[0]});
-}
+static int cumsum_forward(ea_call *c) { return run(c, &(job){.from = c->in[0], .to = c->out[0]}); }
 
 static int cumsum_backward(ea_call *c) {
   if (!c->gin[0]) return EA_OK;
-  return run(c, &(job){.from = c->gout[0], .to = c->gin[0], .backward = 1,
-                       .add = c->accumulate & 1});
+  return run(c,
+             &(job){.from = c->gout[0], .to = c->gin[0], .backward = 1, .add = c->accumulate & 1});
 }
 
-const ea_op ea_op_cumsum = {.name = "cumsum", .nin_least = 1, .nin_most = 1, .nout = 1,
-                            .attrs = "axis:x=-1", .flags = EA_OP_ACCUMULATES,
-                            .shape = cumsum_shape, .forward = cumsum_forward,
+const ea_op ea_op_cumsum = {.name = "cumsum",
+                            .nin_least = 1,
+                            .nin_most = 1,
+                            .nout = 1,
+                            .attrs = "axis:x=-1",
+                            .flags = EA_OP_ACCUMULATES,
+                            .shape = cumsum_shape,
+                            .forward = cumsum_forward,
                             .backward = cumsum_backward};

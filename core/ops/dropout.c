@@ -40,8 +40,14 @@ static int shape(ea_call *c) {
 
 static int run(ea_call *c, const ea_tensor *from, ea_tensor *to) {
   double p = c->attr[0];
-  job j = {ea_ptr(from), ea_ptr(to), from->dtype, p, p < 1 ? 1 / (1 - p) : 0,
-           (uint64_t)ea_attr_int(c, 1), (uint64_t)ea_attr_int(c, 2), c->step};
+  job j = {ea_ptr(from),
+           ea_ptr(to),
+           from->dtype,
+           p,
+           p < 1 ? 1 / (1 - p) : 0,
+           (uint64_t)ea_attr_int(c, 1),
+           (uint64_t)ea_attr_int(c, 2),
+           c->step};
   ea_parallel_range(ea_tensor_count(from), EA_CHUNK, run_chunk, &j);
   return EA_OK;
 }
@@ -49,7 +55,12 @@ static int run(ea_call *c, const ea_tensor *from, ea_tensor *to) {
 static int forward(ea_call *c) { return run(c, c->in[0], c->out[0]); }
 static int backward(ea_call *c) { return run(c, c->gout[0], c->gin[0]); }
 
-const ea_op ea_op_dropout = {
-    .name = "dropout", .nin_least = 1, .nin_most = 1, .nout = 1,
-    .attrs = "p:f=0.5 seed:i=0 stream:i=0", .flags = EA_OP_RANDOM,
-    .shape = shape, .forward = forward, .backward = backward};
+const ea_op ea_op_dropout = {.name = "dropout",
+                             .nin_least = 1,
+                             .nin_most = 1,
+                             .nout = 1,
+                             .attrs = "p:f=0.5 seed:i=0 stream:i=0",
+                             .flags = EA_OP_RANDOM,
+                             .shape = shape,
+                             .forward = forward,
+                             .backward = backward};

@@ -102,7 +102,11 @@ static void sum_range(void *arg, int64_t begin, int64_t end) {
 static int backward(ea_call *c) {
   const ea_tensor *gx = c->gin[0], *gy = c->gout[0];
   int64_t stride[EA_MAX_DIM], repeat[EA_MAX_DIM], each;
-  sums s = {.dtype = gx->dtype, .repeats = 1, .run = 1, .across = 1, .from = ea_ptr(gy),
+  sums s = {.dtype = gx->dtype,
+            .repeats = 1,
+            .run = 1,
+            .across = 1,
+            .from = ea_ptr(gy),
             .to = ea_ptr(gx)};
   ea_strides_of(gy->ndim, gy->size, stride);
   repeat_strides(gx, gy, repeat);
@@ -136,6 +140,12 @@ static int backward(ea_call *c) {
 }
 
 const ea_op ea_op_expand = {
-  .name = "expand", .nin_least = 1, .nin_most = 1, .nout = 1, .attrs = "size:L",
-  .shape = shape, .forward = forward, .backward = backward,
+    .name = "expand",
+    .nin_least = 1,
+    .nin_most = 1,
+    .nout = 1,
+    .attrs = "size:L",
+    .shape = shape,
+    .forward = forward,
+    .backward = backward,
 };

@@ -7,34 +7,34 @@
 
 /* ---- element types in and out of the computing type ------------------------------------------ */
 
-#define LOAD(T)                                                                                    \
-  static void load_##T(T *to, const void *data, int dtype, int64_t at, int64_t n) {                \
-    switch (dtype) {                                                                               \
-      case EA_F32: {                                                                               \
-        const float *v = (const float *)data + at;                                                 \
-        for (int64_t i = 0; i < n; i++) to[i] = (T)v[i];                                           \
-      } break;                                                                                     \
-      case EA_F64: {                                                                               \
-        const double *v = (const double *)data + at;                                               \
-        for (int64_t i = 0; i < n; i++) to[i] = (T)v[i];                                           \
-      } break;                                                                                     \
-      case EA_BF16: {                                                                              \
-        const uint16_t *v = (const uint16_t *)data + at;                                           \
-        for (int64_t i = 0; i < n; i++) to[i] = ea_bf16_to_f32(v[i]);                              \
-      } break;                                                                                     \
-      case EA_I32: {                                                                               \
-        const int32_t *v = (const int32_t *)data + at;                                             \
-        for (int64_t i = 0; i < n; i++) to[i] = (T)v[i];                                           \
-      } break;                                                                                     \
-      case EA_U8: {                                                                                \
-        const uint8_t *v = (const uint8_t *)data + at;                                             \
-        for (int64_t i = 0; i < n; i++) to[i] = v[i];                                              \
-      } break;                                                                                     \
-      default: {                                                                                   \
-        const int8_t *v = (const int8_t *)data + at;                                               \
-        for (int64_t i = 0; i < n; i++) to[i] = v[i];                                              \
-      }                                                                                            \
-    }                                                                                              \
+#define LOAD(T)                                                                     \
+  static void load_##T(T *to, const void *data, int dtype, int64_t at, int64_t n) { \
+    switch (dtype) {                                                                \
+      case EA_F32: {                                                                \
+        const float *v = (const float *)data + at;                                  \
+        for (int64_t i = 0; i < n; i++) to[i] = (T)v[i];                            \
+      } break;                                                                      \
+      case EA_F64: {                                                                \
+        const double *v = (const double *)data + at;                                \
+        for (int64_t i = 0; i < n; i++) to[i] = (T)v[i];                            \
+      } break;                                                                      \
+      case EA_BF16: {                                                               \
+        const uint16_t *v = (const uint16_t *)data + at;                            \
+        for (int64_t i = 0; i < n; i++) to[i] = ea_bf16_to_f32(v[i]);               \
+      } break;                                                                      \
+      case EA_I32: {                                                                \
+        const int32_t *v = (const int32_t *)data + at;                              \
+        for (int64_t i = 0; i < n; i++) to[i] = (T)v[i];                            \
+      } break;                                                                      \
+      case EA_U8: {                                                                 \
+        const uint8_t *v = (const uint8_t *)data + at;                              \
+        for (int64_t i = 0; i < n; i++) to[i] = v[i];                               \
+      } break;                                                                      \
+      default: {                                                                    \
+        const int8_t *v = (const int8_t *)data + at;                                \
+        for (int64_t i = 0; i < n; i++) to[i] = v[i];                               \
+      }                                                                             \
+    }                                                                               \
   }
 LOAD(float)
 LOAD(double)
@@ -60,8 +60,7 @@ static inline double to_integer(double v, double low, double high) {
       } break;                                                                                     \
       case EA_I32: {                                                                               \
         int32_t *v = (int32_t *)data + at;                                                         \
-        for (int64_t i = 0; i < n; i++)                                                            \
-          v[i] = (int32_t)to_integer(from[i], INT32_MIN, INT32_MAX);                               \
+        for (int64_t i = 0; i < n; i++) v[i] = (int32_t)to_integer(from[i], INT32_MIN, INT32_MAX); \
       } break;                                                                                     \
       case EA_U8: {                                                                                \
         uint8_t *v = (uint8_t *)data + at;                                                         \
@@ -284,8 +283,8 @@ int ea_call_axis(const ea_call *c, double attr, int ndim, int *axis) {
   int d = attr >= -EA_MAX_DIM && attr < EA_MAX_DIM ? (int)attr : EA_MAX_DIM;
   if (d < 0) d += ndim;
   if (d < 0 || d >= ndim)
-    return ea_call_fail(c, EA_ERR_ARG, "axis %g (counted from 0) of a tensor of %d axes: %s",
-                        attr, ndim,
+    return ea_call_fail(c, EA_ERR_ARG, "axis %g (counted from 0) of a tensor of %d axes: %s", attr,
+                        ndim,
                         ndim ? "give one of its axes" : "a scalar has none, give it an axis first");
   *axis = d;
   return EA_OK;

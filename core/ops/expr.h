@@ -37,16 +37,16 @@ typedef struct ea_expr {
 /* EA_KERNEL(name, EXPRESSION) defines name_f32 and name_f64. The expression may use x[i], y[i],
  * g[i] (operands 0, 1, 2), the attributes p and q, and the type `real`; with <tgmath.h> its
  * functions follow the type. */
-#define EA_KERNEL_OF(function, type, ...)                                                          \
-  static void function(const void *const *in, void *out, int64_t n, const double *attr) {          \
-    typedef type real;                                                                             \
-    const real *x = in[0], *y = in[1], *g = in[2];                                                 \
-    const real p = (real)attr[0], q = (real)attr[1];                                               \
-    real *o = out;                                                                                 \
-    (void)x, (void)y, (void)g, (void)p, (void)q;                                                   \
-    _Pragma("omp simd") for (int64_t i = 0; i < n; i++) o[i] = (__VA_ARGS__);                      \
+#define EA_KERNEL_OF(function, type, ...)                                                 \
+  static void function(const void *const *in, void *out, int64_t n, const double *attr) { \
+    typedef type real;                                                                    \
+    const real *x = in[0], *y = in[1], *g = in[2];                                        \
+    const real p = (real)attr[0], q = (real)attr[1];                                      \
+    real *o = out;                                                                        \
+    (void)x, (void)y, (void)g, (void)p, (void)q;                                          \
+    _Pragma("omp simd") for (int64_t i = 0; i < n; i++) o[i] = (__VA_ARGS__);             \
   }
-#define EA_KERNEL(name, ...)                  \
+#define EA_KERNEL(name, ...)                   \
   EA_KERNEL_OF(name##_f32, float, __VA_ARGS__) \
   EA_KERNEL_OF(name##_f64, double, __VA_ARGS__)
 

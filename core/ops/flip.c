@@ -25,6 +25,12 @@ static int forward(ea_call *c) { return flip(c, c->out[0], c->in[0]); }
 static int backward(ea_call *c) { return flip(c, c->gin[0], c->gout[0]); }
 
 const ea_op ea_op_flip = {
-  .name = "flip", .nin_least = 1, .nin_most = 1, .nout = 1, .attrs = "axis:x",
-  .shape = shape, .forward = forward, .backward = backward,
+    .name = "flip",
+    .nin_least = 1,
+    .nin_most = 1,
+    .nout = 1,
+    .attrs = "axis:x",
+    .shape = shape,
+    .forward = forward,
+    .backward = backward,
 };

@@ -121,8 +121,7 @@ static void fold_tasks(void *arg, int64_t begin, int64_t end) {
     int64_t at = (o * p->length + first) * p->inner + column;
     double *acc = j->out + part * p->inner + column;
     for (int64_t i = 0; i < width; i++) acc[i] = fold_start(j->kind);
-    if (p->tiles == 1)
-      fold_range(j->e, j->kind, at, rows * width, width, acc);
+    if (p->tiles == 1) fold_range(j->e, j->kind, at, rows * width, width, acc);
     else
       for (int64_t r = 0; r < rows; r++)
         fold_range(j->e, j->kind, at + r * p->inner, width, width, acc);

@@ -20,8 +20,10 @@ static int check(const ea_call *c, int *dim) {
   int fits = index->ndim == x->ndim;
   for (int d = 0; fits && d < x->ndim; d++) fits = d == *dim || index->size[d] <= x->size[d];
   if (!fits)
-    return ea_call_fail(c, EA_ERR_SHAPE, "the index %s must have the dimensions of %s, and off the "
-                        "axis no larger sizes", ea_shape_text(index), ea_shape_text(x));
+    return ea_call_fail(c, EA_ERR_SHAPE,
+                        "the index %s must have the dimensions of %s, and off the "
+                        "axis no larger sizes",
+                        ea_shape_text(index), ea_shape_text(x));
   return EA_OK;
 }
 
@@ -73,9 +75,11 @@ static int walk_start(const ea_call *c, walk *w, const ea_tensor *at, const ea_t
   const int32_t *i = ea_i32(index);
   for (int64_t k = 0; k < count; k++)
     if (i[k] < w->base || i[k] - w->base >= n)
-      return ea_call_fail(c, EA_ERR_ARG, "index element %lld is %d, but the axis of %s has only "
-                          "%lld to %lld", (long long)(k + w->base), i[k], ea_shape_text(at),
-                          (long long)w->base, (long long)(n - 1 + w->base));
+      return ea_call_fail(c, EA_ERR_ARG,
+                          "index element %lld is %d, but the axis of %s has only "
+                          "%lld to %lld",
+                          (long long)(k + w->base), i[k], ea_shape_text(at), (long long)w->base,
+                          (long long)(n - 1 + w->base));
   return EA_OK;
 }
 
@@ -169,8 +173,7 @@ static int scatter_forward(ea_call *c) {
 
 static int scatter_backward(ea_call *c) {
   walk w;
-  if (c->gin[0])
-    memcpy(ea_ptr(c->gin[0]), ea_ptr(c->gout[0]), (size_t)ea_tensor_bytes(c->gin[0]));
+  if (c->gin[0]) memcpy(ea_ptr(c->gin[0]), ea_ptr(c->gout[0]), (size_t)ea_tensor_bytes(c->gin[0]));
   if (!c->gin[2]) return EA_OK;
   EA_TRY(walk_start(c, &w, c->gout[0], c->gin[2]));
   memset(ea_ptr(c->gin[2]), 0, (size_t)ea_tensor_bytes(c->gin[2]));
@@ -179,11 +182,25 @@ static int scatter_backward(ea_call *c) {
 }
 
 const ea_op ea_op_gather = {
-  .name = "gather", .nin_least = 2, .nin_most = 2, .nout = 1, .attrs = "axis:x=0 base:o=0",
-  .need_in = 2, .shape = gather_shape, .forward = gather_forward, .backward = gather_backward,
+    .name = "gather",
+    .nin_least = 2,
+    .nin_most = 2,
+    .nout = 1,
+    .attrs = "axis:x=0 base:o=0",
+    .need_in = 2,
+    .shape = gather_shape,
+    .forward = gather_forward,
+    .backward = gather_backward,
 };
 
 const ea_op ea_op_scatter_add = {
-  .name = "scatter_add", .nin_least = 3, .nin_most = 3, .nout = 1, .attrs = "axis:x=0 base:o=0",
-  .need_in = 2, .shape = scatter_shape, .forward = scatter_forward, .backward = scatter_backward,
+    .name = "scatter_add",
+    .nin_least = 3,
+    .nin_most = 3,
+    .nout = 1,
+    .attrs = "axis:x=0 base:o=0",
+    .need_in = 2,
+    .shape = scatter_shape,
+    .forward = scatter_forward,
+    .backward = scatter_backward,
 };

@@ -16,7 +16,7 @@ enum { BLOCK = 64 }; /* channels at a time */
 
 /* Sums or maxima of channels k..k+n-1 of one image; first[i]: the first pixel with the maximum. */
 EA_INLINE void pool_block(const void *x, int dtype, const job *j, int64_t image, int64_t k, int n,
-                       double *out, int64_t *first) {
+                          double *out, int64_t *first) {
   int64_t base = image * j->pixels * j->channels + k;
   for (int i = 0; i < n; i++) {
     out[i] = j->max ? ea_real(x, dtype, base + i) : 0;
@@ -26,8 +26,7 @@ EA_INLINE void pool_block(const void *x, int dtype, const job *j, int64_t image,
     for (int i = 0; i < n; i++) {
       double v = ea_real(x, dtype, base + p * j->channels + i);
       if (!j->max) out[i] += v;
-      else if (v > out[i] || (v != v && out[i] == out[i])) { /* the first NaN wins */
-        out[i] = v;
+      else if (v > out[i] || (v != v && out[i] == out[i])) { /* the first NaN wins */ out[i] = v;
         first[i] = p;
       }
     }
@@ -39,8 +38,7 @@ EA_INLINE void pool_image(const job *j, int dtype, int64_t image) {
     int n = (int)EA_MIN(BLOCK, j->channels - k);
     double value[BLOCK];
     int64_t first[BLOCK], base = image * j->pixels * j->channels + k, at = image * j->channels + k;
-    if (!j->backward || j->max)
-      pool_block(ea_ptr(c->in[0]), dtype, j, image, k, n, value, first);
+    if (!j->backward || j->max) pool_block(ea_ptr(c->in[0]), dtype, j, image, k, n, value, first);
     if (!j->backward) {
       for (int i = 0; i < n; i++)
         ea_real_set(ea_ptr(c->out[0]), dtype, at + i,
@@ -85,10 +83,21 @@ static int backward_avg(ea_call *c) { return run(c, 0, 1); }
 static int forward_max(ea_call *c) { return run(c, 1, 0); }
 static int backward_max(ea_call *c) { return run(c, 1, 1); }
 
-const ea_op ea_op_global_avg_pool = {
-    .name = "global_avg_pool", .nin_least = 1, .nin_most = 1, .nout = 1, .attrs = "",
-    .shape = shape, .forward = forward_avg, .backward = backward_avg};
+const ea_op ea_op_global_avg_pool = {.name = "global_avg_pool",
+                                     .nin_least = 1,
+                                     .nin_most = 1,
+                                     .nout = 1,
+                                     .attrs = "",
+                                     .shape = shape,
+                                     .forward = forward_avg,
+                                     .backward = backward_avg};
 
-const ea_op ea_op_global_max_pool = {
-    .name = "global_max_pool", .nin_least = 1, .nin_most = 1, .nout = 1, .attrs = "", .need_in = 1,
-    .shape = shape, .forward = forward_max, .backward = backward_max};
+const ea_op ea_op_global_max_pool = {.name = "global_max_pool",
+                                     .nin_least = 1,
+                                     .nin_most = 1,
+                                     .nout = 1,
+                                     .attrs = "",
+                                     .need_in = 1,
+                                     .shape = shape,
+                                     .forward = forward_max,
+                                     .backward = backward_max};

@@ -43,9 +43,11 @@ static int prepare(ea_call *c, selection *s, const ea_tensor *x, const ea_tensor
   int32_t *map = (int32_t *)(start + n + 1 + k);
   for (int64_t i = 0; i < k; i++) {
     if (index[i] < base || index[i] - base >= n)
-      return ea_call_fail(c, EA_ERR_ARG, "index element %lld is %d, but the axis of %s has only "
-                          "%lld to %lld", (long long)(i + base), index[i], ea_shape_text(x),
-                          (long long)base, (long long)(n - 1 + base));
+      return ea_call_fail(c, EA_ERR_ARG,
+                          "index element %lld is %d, but the axis of %s has only "
+                          "%lld to %lld",
+                          (long long)(i + base), index[i], ea_shape_text(x), (long long)base,
+                          (long long)(n - 1 + base));
     map[i] = (int32_t)(index[i] - base);
   }
   s->map = map;
@@ -103,6 +105,13 @@ static int backward(ea_call *c) {
 }
 
 const ea_op ea_op_index_select = {
-  .name = "index_select", .nin_least = 2, .nin_most = 2, .nout = 1, .attrs = "axis:x=0 base:o=0",
-  .need_in = 2, .shape = shape, .forward = forward, .backward = backward,
+    .name = "index_select",
+    .nin_least = 2,
+    .nin_most = 2,
+    .nout = 1,
+    .attrs = "axis:x=0 base:o=0",
+    .need_in = 2,
+    .shape = shape,
+    .forward = forward,
+    .backward = backward,
 };

@@ -14,8 +14,10 @@ static int shape(ea_call *c) {
     return ea_call_fail(c, EA_ERR_ARG, "the temperature must be above 0, got %g",
                         c->attr[TEMPERATURE]);
   if (c->attr[REDUCTION] != 0 && c->attr[REDUCTION] != 1)
-    return ea_call_fail(c, EA_ERR_ARG, "reduction must be 0 (mean over rows) or 1 (mean over rows "
-                        "and classes), got %g", c->attr[REDUCTION]);
+    return ea_call_fail(c, EA_ERR_ARG,
+                        "reduction must be 0 (mean over rows) or 1 (mean over rows "
+                        "and classes), got %g",
+                        c->attr[REDUCTION]);
   EA_TRY(ea_loss_logits(c, "the student's logits"));
   return ea_loss_pair(c, "the student's logits", "the teacher's logits");
 }
@@ -28,8 +30,12 @@ typedef struct rows {
 } rows;
 
 static rows rows_of(const ea_call *c) {
-  return (rows){.s = c->in[0], .t = c->in[1], .gs = c->gin[0], .gt = c->gin[1],
-                .classes = c->in[0]->size[1], .cold = 1 / c->attr[TEMPERATURE]};
+  return (rows){.s = c->in[0],
+                .t = c->in[1],
+                .gs = c->gin[0],
+                .gt = c->gin[1],
+                .classes = c->in[0]->size[1],
+                .cold = 1 / c->attr[TEMPERATURE]};
 }
 
 static double count_of(const ea_call *c) {
@@ -95,7 +101,13 @@ static int backward(ea_call *c) {
 }
 
 const ea_op ea_op_kl_div = {
-  .name = "kl_div", .nin_least = 2, .nin_most = 2, .nout = 1,
-  .attrs = "temperature:f=1 reduction:i=0", .need_in = 3,
-  .shape = shape, .forward = forward, .backward = backward,
+    .name = "kl_div",
+    .nin_least = 2,
+    .nin_most = 2,
+    .nout = 1,
+    .attrs = "temperature:f=1 reduction:i=0",
+    .need_in = 3,
+    .shape = shape,
+    .forward = forward,
+    .backward = backward,
 };

@@ -37,8 +37,8 @@ static void forward_range(void *arg, int64_t begin, int64_t end) {
 }
 
 static int forward(ea_call *c) {
-  job j = {ea_axis_split(c->in[0], ea_attr_int(c, AXIS)), c->attr[EPS], c->in[0], c->out[0], NULL,
-           NULL};
+  job j = {
+      ea_axis_split(c->in[0], ea_attr_int(c, AXIS)), c->attr[EPS], c->in[0], c->out[0], NULL, NULL};
   ea_parallel_range(ea_along_groups(&j.axis), ea_along_chunk(&j.axis), forward_range, &j);
   return EA_OK;
 }
@@ -60,14 +60,24 @@ static void backward_range(void *arg, int64_t begin, int64_t end) {
 }
 
 static int backward(ea_call *c) {
-  job j = {ea_axis_split(c->in[0], ea_attr_int(c, AXIS)), c->attr[EPS], c->in[0], NULL, c->gin[0],
+  job j = {ea_axis_split(c->in[0], ea_attr_int(c, AXIS)),
+           c->attr[EPS],
+           c->in[0],
+           NULL,
+           c->gin[0],
            c->gout[0]};
   ea_parallel_range(ea_along_groups(&j.axis), ea_along_chunk(&j.axis), backward_range, &j);
   return EA_OK;
 }
 
 const ea_op ea_op_l2_normalize = {
-  .name = "l2_normalize", .nin_least = 1, .nin_most = 1, .nout = 1,
-  .attrs = "axis:x=-1 eps:f=1e-12", .need_in = 1,
-  .shape = shape, .forward = forward, .backward = backward,
+    .name = "l2_normalize",
+    .nin_least = 1,
+    .nin_most = 1,
+    .nout = 1,
+    .attrs = "axis:x=-1 eps:f=1e-12",
+    .need_in = 1,
+    .shape = shape,
+    .forward = forward,
+    .backward = backward,
 };

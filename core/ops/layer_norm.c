@@ -137,7 +137,14 @@ static int backward(ea_call *c) {
   return EA_OK;
 }
 
-const ea_op ea_op_layer_norm = {
-    .name = "layer_norm", .nin_least = 3, .nin_most = 3, .nout = 1, .nhidden = 2,
-    .attrs = "eps:f=1e-5", .need_in = 3, .need_out = 6,
-    .shape = shape, .forward = forward, .backward = backward};
+const ea_op ea_op_layer_norm = {.name = "layer_norm",
+                                .nin_least = 3,
+                                .nin_most = 3,
+                                .nout = 1,
+                                .nhidden = 2,
+                                .attrs = "eps:f=1e-5",
+                                .need_in = 3,
+                                .need_out = 6,
+                                .shape = shape,
+                                .forward = forward,
+                                .backward = backward};

@@ -22,8 +22,10 @@ static int shape(ea_call *c) {
                         ea_shape_text(w), ea_shape_text(bias));
   EA_TRY(ea_call_check_ndim(c, 1, 2));
   if (x->ndim < 1 || x->size[x->ndim - 1] != w->size[1])
-    return ea_call_fail(c, EA_ERR_SHAPE, "the weight %s takes %lld features in x's last dimension, "
-                        "got %s", ea_shape_text(w), (long long)w->size[1], ea_shape_text(x));
+    return ea_call_fail(c, EA_ERR_SHAPE,
+                        "the weight %s takes %lld features in x's last dimension, "
+                        "got %s",
+                        ea_shape_text(w), (long long)w->size[1], ea_shape_text(x));
   if (bias && (bias->ndim != 1 || bias->size[0] != w->size[0]))
     return ea_call_fail(c, EA_ERR_SHAPE, "the bias must be {%lld}, got %s", (long long)w->size[0],
                         ea_shape_text(bias));
@@ -59,8 +61,7 @@ static void spread_range(void *arg, int64_t begin, int64_t end) {
   for (int64_t r = begin; r < end; r++) {
     if (b->dtype == EA_F64)
       memcpy((double *)b->y + r * b->out, ea_f64(b->bias), (size_t)b->out * sizeof(double));
-    else
-      ea_load_f32((float *)b->y + r * b->out, ea_ptr(b->bias), b->bias->dtype, b->out);
+    else ea_load_f32((float *)b->y + r * b->out, ea_ptr(b->bias), b->bias->dtype, b->out);
   }
 }
 
@@ -69,8 +70,13 @@ static int forward(ea_call *c) {
   int64_t rows = rows_of(c), in = w->size[1], out = w->size[0];
   float *scratch = room(c, 0);
   if (!scratch) return EA_ERR_MEMORY;
-  ea_gemm g = {.dtype = y->dtype == EA_F64 ? EA_F64 : EA_F32, .tb = 1, .batch = 1, .m = rows,
-               .n = out, .k = in, .add = c->nin > 2};
+  ea_gemm g = {.dtype = y->dtype == EA_F64 ? EA_F64 : EA_F32,
+               .tb = 1,
+               .batch = 1,
+               .m = rows,
+               .n = out,
+               .k = in,
+               .add = c->nin > 2};
   g.a = ea_gemm_widen(c->in[0], &scratch);
   g.b = ea_gemm_widen(w, &scratch);
   g.c = ea_gemm_target(y, &scratch);
@@ -130,7 +136,16 @@ static double flops(const ea_call *c) {
 static int prepare(ea_call *c) { return room(c, c->needs_backward) ? EA_OK : EA_ERR_MEMORY; }
 
 const ea_op ea_op_linear = {
-  .name = "linear", .nin_least = 2, .nin_most = 3, .nout = 1, .attrs = "",
-  .flags = EA_OP_BILINEAR, .need_in = 3,
-  .shape = shape, .forward = forward, .backward = backward, .flops = flops, .prepare = prepare,
+    .name = "linear",
+    .nin_least = 2,
+    .nin_most = 3,
+    .nout = 1,
+    .attrs = "",
+    .flags = EA_OP_BILINEAR,
+    .need_in = 3,
+    .shape = shape,
+    .forward = forward,
+    .backward = backward,
+    .flops = flops,
+    .prepare = prepare,
 };

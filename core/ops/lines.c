@@ -12,10 +12,10 @@ void ea_lines_of(ea_lines *l, const ea_tensor *t, int axis) {
   l->lines = outer * l->inner;
 }
 
-#define EACH(type, pointer, ...)                                         \
-  do {                                                                   \
-    type *p = pointer + at;                                              \
-    for (int64_t i = 0; i < l->length; i++, p += l->inner) __VA_ARGS__;  \
+#define EACH(type, pointer, ...)                                        \
+  do {                                                                  \
+    type *p = pointer + at;                                             \
+    for (int64_t i = 0; i < l->length; i++, p += l->inner) __VA_ARGS__; \
   } while (0)
 
 void ea_line_read(const ea_lines *l, const ea_tensor *t, int64_t k, double *v) {

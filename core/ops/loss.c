@@ -26,8 +26,10 @@ int ea_loss_pair(ea_call *c, const char *first, const char *second) {
 int ea_loss_logits(const ea_call *c, const char *what) {
   EA_TRY(ea_call_check_float(c, 0));
   if (c->in[0]->ndim != 2 || ea_tensor_count(c->in[0]) == 0)
-    return ea_call_fail(c, EA_ERR_SHAPE, "%s must be {rows, classes} with at least one of each, "
-                        "got %s", what, ea_shape_text(c->in[0]));
+    return ea_call_fail(c, EA_ERR_SHAPE,
+                        "%s must be {rows, classes} with at least one of each, "
+                        "got %s",
+                        what, ea_shape_text(c->in[0]));
   return EA_OK;
 }
 

@@ -30,9 +30,10 @@ static int shape(ea_call *c) {
   EA_TRY(ea_call_check_float(c, 0));
   EA_TRY(ea_call_check_same_dtype(c));
   if (a->ndim < b->ndim || b->ndim < 2 || a->ndim > 3)
-    return ea_call_fail(c, EA_ERR_SHAPE, "expected two matrices, two batches of them with 3 "
-                        "dimensions, or a batch and a matrix, got %s and %s", ea_shape_text(a),
-                        ea_shape_text(b));
+    return ea_call_fail(c, EA_ERR_SHAPE,
+                        "expected two matrices, two batches of them with 3 "
+                        "dimensions, or a batch and a matrix, got %s and %s",
+                        ea_shape_text(a), ea_shape_text(b));
   sides s = sides_of(c);
   if (b->size[b->ndim - 2 + s.tb] != s.k || (b->ndim == 3 && a->size[0] != b->size[0]))
     return ea_call_fail(c, EA_ERR_SHAPE, "%s%s and %s%s do not fit: %s", ea_shape_text(a),
@@ -48,8 +49,17 @@ static int shape(ea_call *c) {
 /* to = op(x) op(y) for operands already widened; shared as in gemm.h. */
 static int product(int dtype, int ta, int tb, int shared, int64_t batch, int64_t m, int64_t n,
                    int64_t k, const void *x, const void *y, void *to) {
-  ea_gemm g = {.dtype = dtype == EA_F64 ? EA_F64 : EA_F32, .ta = ta, .tb = tb, .batch = batch,
-               .shared = shared, .m = m, .n = n, .k = k, .a = x, .b = y, .c = to};
+  ea_gemm g = {.dtype = dtype == EA_F64 ? EA_F64 : EA_F32,
+               .ta = ta,
+               .tb = tb,
+               .batch = batch,
+               .shared = shared,
+               .m = m,
+               .n = n,
+               .k = k,
+               .a = x,
+               .b = y,
+               .c = to};
   return ea_gemm_run(&g);
 }
 
@@ -60,7 +70,10 @@ static int gradient_b(int dtype, const sides *s, const void *a, const void *g, v
   for (int64_t i = 0; i < times; i++) {
     const void *ai = (const char *)a + (size_t)(i * s->m * s->k) * e;
     const void *gi = (const char *)g + (size_t)(i * s->m * s->n) * e;
-    ea_gemm p = {.dtype = dtype == EA_F64 ? EA_F64 : EA_F32, .batch = each, .c = gb, .add = i > 0,
+    ea_gemm p = {.dtype = dtype == EA_F64 ? EA_F64 : EA_F32,
+                 .batch = each,
+                 .c = gb,
+                 .add = i > 0,
                  .k = s->m};
     p.ta = s->tb ? 1 : !s->ta, p.tb = s->tb ? s->ta : 0;
     p.m = s->tb ? s->n : s->k, p.n = s->tb ? s->k : s->n;
@@ -120,8 +133,16 @@ static double flops(const ea_call *c) {
 static int prepare(ea_call *c) { return room(c, c->needs_backward) ? EA_OK : EA_ERR_MEMORY; }
 
 const ea_op ea_op_matmul = {
-  .name = "matmul", .nin_least = 2, .nin_most = 2, .nout = 1, .attrs = "ta:b=0 tb:b=0",
-  .flags = EA_OP_BILINEAR, .need_in = 3,
-  .shape = shape, .forward = forward, .backward = backward, .flops = flops,
-  .prepare = prepare,
+    .name = "matmul",
+    .nin_least = 2,
+    .nin_most = 2,
+    .nout = 1,
+    .attrs = "ta:b=0 tb:b=0",
+    .flags = EA_OP_BILINEAR,
+    .need_in = 3,
+    .shape = shape,
+    .forward = forward,
+    .backward = backward,
+    .flops = flops,
+    .prepare = prepare,
 };

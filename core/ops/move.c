@@ -15,14 +15,14 @@ typedef struct move {
   int64_t pieces, per_shard;
 } move;
 
-#define TILE_COPY(T)                                                     \
-  for (int64_t c0 = 0; c0 < cols; c0 += TILE) {                          \
-    int64_t c1 = EA_MIN(cols, c0 + TILE);                                \
-    for (int64_t r = 0; r < rows; r++) {                                 \
-      T *t = (T *)to + r * tr;                                           \
-      const T *f = (const T *)from + r * fr;                             \
-      for (int64_t c = c0; c < c1; c++) t[c * tc] = f[c * fc];           \
-    }                                                                    \
+#define TILE_COPY(T)                                           \
+  for (int64_t c0 = 0; c0 < cols; c0 += TILE) {                \
+    int64_t c1 = EA_MIN(cols, c0 + TILE);                      \
+    for (int64_t r = 0; r < rows; r++) {                       \
+      T *t = (T *)to + r * tr;                                 \
+      const T *f = (const T *)from + r * fr;                   \
+      for (int64_t c = c0; c < c1; c++) t[c * tc] = f[c * fc]; \
+    }                                                          \
   }
 
 static void copy_piece(int esize, int64_t rows, int64_t cols, char *to, int64_t tr, int64_t tc,

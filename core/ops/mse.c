@@ -70,7 +70,11 @@ static void grad_range(void *arg, int64_t begin, int64_t end) {
 
 static int pull(ea_call *c, int squared) {
   int64_t count = ea_tensor_count(c->in[0]);
-  pair p = {.a = c->in[0], .b = c->in[1], .ga = c->gin[0], .gb = c->gin[1], .squared = squared,
+  pair p = {.a = c->in[0],
+            .b = c->in[1],
+            .ga = c->gin[0],
+            .gb = c->gin[1],
+            .squared = squared,
             .scale = ea_loss_gradient(c) / (double)count};
   ea_parallel_range(count, EA_CHUNK, grad_range, &p);
   return EA_OK;
@@ -82,11 +86,25 @@ static int l1_forward(ea_call *c) { return measure(c, 0); }
 static int l1_backward(ea_call *c) { return pull(c, 0); }
 
 const ea_op ea_op_mse = {
-  .name = "mse", .nin_least = 2, .nin_most = 2, .nout = 1, .attrs = "", .need_in = 3,
-  .shape = shape, .forward = mse_forward, .backward = mse_backward,
+    .name = "mse",
+    .nin_least = 2,
+    .nin_most = 2,
+    .nout = 1,
+    .attrs = "",
+    .need_in = 3,
+    .shape = shape,
+    .forward = mse_forward,
+    .backward = mse_backward,
 };
 
 const ea_op ea_op_l1_loss = {
-  .name = "l1_loss", .nin_least = 2, .nin_most = 2, .nout = 1, .attrs = "", .need_in = 3,
-  .shape = shape, .forward = l1_forward, .backward = l1_backward,
+    .name = "l1_loss",
+    .nin_least = 2,
+    .nin_most = 2,
+    .nout = 1,
+    .attrs = "",
+    .need_in = 3,
+    .shape = shape,
+    .forward = l1_forward,
+    .backward = l1_backward,
 };

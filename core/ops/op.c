@@ -25,9 +25,7 @@ const char *ea_schema_next(const char *s, ea_schema_item *item) {
 }
 
 /* Whole, and small enough that a double holds it exactly. */
-static int is_whole(double v) {
-  return v >= -0x1p53 && v <= 0x1p53 && v == (double)(int64_t)v;
-}
+static int is_whole(double v) { return v >= -0x1p53 && v <= 0x1p53 && v == (double)(int64_t)v; }
 
 int ea_call_set_attrs(ea_call *c, int nattr, const double *given) {
   const char *s = c->op->attrs ? c->op->attrs : "";
@@ -41,10 +39,8 @@ int ea_call_set_attrs(ea_call *c, int nattr, const double *given) {
       list = 1;
       break;
     }
-    if (k < nattr)
-      c->attr[k] = given[k];
-    else if (item.has_default)
-      c->attr[k] = item.value;
+    if (k < nattr) c->attr[k] = given[k];
+    else if (item.has_default) c->attr[k] = item.value;
     else
       return ea_call_fail(c, EA_ERR_ARG, "the attribute '%.*s' must be given", item.name_length,
                           item.name);

@@ -23,8 +23,10 @@ static int shape(ea_call *c) {
                           (long long)pad[k]);
   }
   if (mode < CONSTANT || mode > REPLICATE)
-    return ea_call_fail(c, EA_ERR_ARG, "mode must be 0 (constant), 1 (reflect) or 2 (replicate), "
-                        "got %lld", (long long)mode);
+    return ea_call_fail(c, EA_ERR_ARG,
+                        "mode must be 0 (constant), 1 (reflect) or 2 (replicate), "
+                        "got %lld",
+                        (long long)mode);
   for (int k = 0; k < 4; k++) {
     int64_t edge = x->size[1 + k / 2];
     int64_t most = mode == REFLECT ? edge - 1 : mode == REPLICATE && edge == 0 ? 0 : pad[k];
@@ -153,7 +155,12 @@ static int backward(ea_call *c) {
 }
 
 const ea_op ea_op_pad2d = {
-  .name = "pad2d", .nin_least = 1, .nin_most = 1, .nout = 1,
-  .attrs = "top:i=0 bottom:i=0 left:i=0 right:i=0 mode:i=0 value:f=0",
-  .shape = shape, .forward = forward, .backward = backward,
+    .name = "pad2d",
+    .nin_least = 1,
+    .nin_most = 1,
+    .nout = 1,
+    .attrs = "top:i=0 bottom:i=0 left:i=0 right:i=0 mode:i=0 value:f=0",
+    .shape = shape,
+    .forward = forward,
+    .backward = backward,
 };

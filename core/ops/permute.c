@@ -52,6 +52,12 @@ static int forward(ea_call *c) { return move(c, c->in[0], c->out[0], 0); }
 static int backward(ea_call *c) { return move(c, c->gin[0], c->gout[0], 1); }
 
 const ea_op ea_op_permute = {
-  .name = "permute", .nin_least = 1, .nin_most = 1, .nout = 1, .attrs = "dims:X",
-  .shape = shape, .forward = forward, .backward = backward,
+    .name = "permute",
+    .nin_least = 1,
+    .nin_most = 1,
+    .nout = 1,
+    .attrs = "dims:X",
+    .shape = shape,
+    .forward = forward,
+    .backward = backward,
 };

@@ -7,15 +7,20 @@
 
 static int check(const char *path, const ea_plugin *p, const char *source) {
   if (!p)
-    return ea_fail(EA_ERR_FORMAT, "%s is no plugin: it has no ea_plugin_entry; end its C file "
-                   "with EA_PLUGIN(&op, ...);", path);
+    return ea_fail(EA_ERR_FORMAT,
+                   "%s is no plugin: it has no ea_plugin_entry; end its C file "
+                   "with EA_PLUGIN(&op, ...);",
+                   path);
   if (p->abi != EA_OP_ABI || p->library_abi != EA_ABI)
-    return ea_fail(EA_ERR_UNSUPPORTED, "%s was built for another edgeai (op ABI %d, library ABI "
-                   "%d; here they are %d and %d); build it again", path, p->abi, p->library_abi,
-                   EA_OP_ABI, EA_ABI);
+    return ea_fail(EA_ERR_UNSUPPORTED,
+                   "%s was built for another edgeai (op ABI %d, library ABI "
+                   "%d; here they are %d and %d); build it again",
+                   path, p->abi, p->library_abi, EA_OP_ABI, EA_ABI);
   if (source && p->source && *p->source && strcmp(p->source, source))
-    return ea_fail(EA_ERR_FORMAT, "%s was built from another version of its C file; build it "
-                   "again, and start anew if it was loaded before", path);
+    return ea_fail(EA_ERR_FORMAT,
+                   "%s was built from another version of its C file; build it "
+                   "again, and start anew if it was loaded before",
+                   path);
   return EA_OK;
 }
 

@@ -20,7 +20,9 @@ typedef struct job {
   float *f32;
 } job;
 
-typedef struct window { int64_t top, bottom, left, right; } window; /* within the image */
+typedef struct window {
+  int64_t top, bottom, left, right;
+} window; /* within the image */
 
 static window window_of(const job *j, int64_t i, int64_t k) {
   int64_t y = i * j->stride - j->pad, x = k * j->stride - j->pad;
@@ -108,8 +110,14 @@ static void backward_shard(void *arg, int64_t image) {
 
 static void describe(ea_call *c, int max, job *j) {
   const ea_tensor *x = c->in[0];
-  *j = (job){.call = c, .max = max, .h = x->size[1], .w = x->size[2], .c = x->size[3],
-             .size = ea_attr_int(c, 0), .stride = ea_attr_int(c, 1), .pad = ea_attr_int(c, 2)};
+  *j = (job){.call = c,
+             .max = max,
+             .h = x->size[1],
+             .w = x->size[2],
+             .c = x->size[3],
+             .size = ea_attr_int(c, 0),
+             .stride = ea_attr_int(c, 1),
+             .pad = ea_attr_int(c, 2)};
   if (!j->stride) j->stride = j->size;
   j->oh = (j->h + 2 * j->pad - j->size) / j->stride + 1;
   j->ow = (j->w + 2 * j->pad - j->size) / j->stride + 1;
@@ -119,8 +127,10 @@ static int shape(ea_call *c) {
   EA_TRY(ea_call_check_float(c, 0));
   EA_TRY(ea_call_check_ndim(c, 0, 4));
   if (!(c->attr[0] >= 1 && c->attr[0] <= 32768 && c->attr[1] >= 0 && c->attr[1] <= 32768))
-    return ea_call_fail(c, EA_ERR_ARG, "expected a size of 1 or more and a stride of 0 or more, "
-                        "got %g and %g", c->attr[0], c->attr[1]);
+    return ea_call_fail(c, EA_ERR_ARG,
+                        "expected a size of 1 or more and a stride of 0 or more, "
+                        "got %g and %g",
+                        c->attr[0], c->attr[1]);
   if (!(c->attr[2] >= 0 && 2 * c->attr[2] <= c->attr[0]))
     return ea_call_fail(c, EA_ERR_ARG, "pad is %g, expected 0 to half the window's size of %g",
                         c->attr[2], c->attr[0]);
@@ -155,12 +165,21 @@ static int forward_avg(ea_call *c) { return forward(c, 0); }
 static int backward_max(ea_call *c) { return backward(c, 1); }
 static int backward_avg(ea_call *c) { return backward(c, 0); }
 
-const ea_op ea_op_max_pool2d = {
-    .name = "max_pool2d", .nin_least = 1, .nin_most = 1, .nout = 1,
-    .attrs = "size:i stride:i=0 pad:i=0", .need_in = 1,
-    .shape = shape, .forward = forward_max, .backward = backward_max};
+const ea_op ea_op_max_pool2d = {.name = "max_pool2d",
+                                .nin_least = 1,
+                                .nin_most = 1,
+                                .nout = 1,
+                                .attrs = "size:i stride:i=0 pad:i=0",
+                                .need_in = 1,
+                                .shape = shape,
+                                .forward = forward_max,
+                                .backward = backward_max};
 
-const ea_op ea_op_avg_pool2d = {
-    .name = "avg_pool2d", .nin_least = 1, .nin_most = 1, .nout = 1,
-    .attrs = "size:i stride:i=0 pad:i=0",
-    .shape = shape, .forward = forward_avg, .backward = backward_avg};
+const ea_op ea_op_avg_pool2d = {.name = "avg_pool2d",
+                                .nin_least = 1,
+                                .nin_most = 1,
+                                .nout = 1,
+                                .attrs = "size:i stride:i=0 pad:i=0",
+                                .shape = shape,
+                                .forward = forward_avg,
+                                .backward = backward_avg};

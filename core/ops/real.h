@@ -9,11 +9,20 @@
 #include "lanes.h"
 #include "op.h"
 
-#define EA_BY_DTYPE(dtype, statement)                         \
-  switch (dtype) {                                            \
-    case EA_F32: { enum { D = EA_F32 }; statement; } break;   \
-    case EA_F64: { enum { D = EA_F64 }; statement; } break;   \
-    default: { enum { D = EA_BF16 }; statement; } break;      \
+#define EA_BY_DTYPE(dtype, statement) \
+  switch (dtype) {                    \
+    case EA_F32: {                    \
+      enum { D = EA_F32 };            \
+      statement;                      \
+    } break;                          \
+    case EA_F64: {                    \
+      enum { D = EA_F64 };            \
+      statement;                      \
+    } break;                          \
+    default: {                        \
+      enum { D = EA_BF16 };           \
+      statement;                      \
+    } break;                          \
   }
 
 EA_INLINE double ea_real(const void *p, int dtype, int64_t i) {

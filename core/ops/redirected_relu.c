@@ -74,6 +74,12 @@ static int backward(ea_call *c) {
   return EA_OK;
 }
 
-const ea_op ea_op_redirected_relu = {
-    .name = "redirected_relu", .nin_least = 1, .nin_most = 1, .nout = 1, .attrs = "high:f=inf",
-    .need_in = 1, .shape = shape, .forward = forward, .backward = backward};
+const ea_op ea_op_redirected_relu = {.name = "redirected_relu",
+                                     .nin_least = 1,
+                                     .nin_most = 1,
+                                     .nout = 1,
+                                     .attrs = "high:f=inf",
+                                     .need_in = 1,
+                                     .shape = shape,
+                                     .forward = forward,
+                                     .backward = backward};

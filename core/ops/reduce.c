@@ -20,8 +20,7 @@ int ea_reduce_axes(const ea_call *c, int first, unsigned *mask) {
   for (int k = first; k < c->nattr; k++) {
     int axis;
     EA_TRY(ea_call_axis(c, c->attr[k], ndim, &axis));
-    if (bits >> axis & 1)
-      return ea_call_fail(c, EA_ERR_ARG, "one axis is given twice");
+    if (bits >> axis & 1) return ea_call_fail(c, EA_ERR_ARG, "one axis is given twice");
     bits |= 1u << axis;
   }
   *mask = c->nattr > first ? bits : (1u << ndim) - 1;
@@ -173,8 +172,8 @@ static int norm_forward(ea_call *c) {
   ea_expr e;
   ea_reduce_expr(c, &e, squared_f32, squared_f64);
   ea_expr_tensor(&e, 0, c->in[0]);
-  return ea_fold_store(c, &e, mask, EA_FOLD_SUM, root, attr, ea_ptr(c->out[0]),
-                       c->out[0]->dtype, 0);
+  return ea_fold_store(c, &e, mask, EA_FOLD_SUM, root, attr, ea_ptr(c->out[0]), c->out[0]->dtype,
+                       0);
 }
 
 static int norm_backward(ea_call *c) {
@@ -193,10 +192,17 @@ static int norm_backward(ea_call *c) {
 
 /* ---- the ops --------------------------------------------------------------------------------- */
 
-#define REDUCTION(op, schema, keep_in, keep_out, SHAPE, BACKWARD)                                \
-  const ea_op ea_op_##op = {.name = #op, .nin_least = 1, .nin_most = 1, .nout = 1,               \
-                            .attrs = schema, .flags = EA_OP_ACCUMULATES, .need_in = keep_in,     \
-                            .need_out = keep_out, .shape = SHAPE, .forward = op##_forward,       \
+#define REDUCTION(op, schema, keep_in, keep_out, SHAPE, BACKWARD) \
+  const ea_op ea_op_##op = {.name = #op,                          \
+                            .nin_least = 1,                       \
+                            .nin_most = 1,                        \
+                            .nout = 1,                            \
+                            .attrs = schema,                      \
+                            .flags = EA_OP_ACCUMULATES,           \
+                            .need_in = keep_in,                   \
+                            .need_out = keep_out,                 \
+                            .shape = SHAPE,                       \
+                            .forward = op##_forward,              \
                             .backward = BACKWARD};
 
 REDUCTION(sum, "keep:b=0 axes:X", 0, 0, sum_shape, sum_backward)

@@ -34,6 +34,11 @@ static int shape(ea_call *c) {
 }
 
 const ea_op ea_op_reshape = {
-  .name = "reshape", .nin_least = 1, .nin_most = 1, .nout = 1, .attrs = "size:L",
-  .flags = EA_OP_ALIAS, .shape = shape,
+    .name = "reshape",
+    .nin_least = 1,
+    .nin_most = 1,
+    .nout = 1,
+    .attrs = "size:L",
+    .flags = EA_OP_ALIAS,
+    .shape = shape,
 };

@@ -17,7 +17,10 @@ typedef struct job {
   float *f32;
 } job;
 
-typedef struct tap { int64_t at[2]; double weight[2]; } tap; /* two neighbours on one axis */
+typedef struct tap {
+  int64_t at[2];
+  double weight[2];
+} tap; /* two neighbours on one axis */
 
 static tap tap_of(const job *j, int64_t i, int64_t in, int64_t out) {
   if (j->nearest) {
@@ -88,9 +91,14 @@ static void backward_shard(void *arg, int64_t image) {
 
 static void describe(ea_call *c, job *j) {
   const ea_tensor *x = c->in[0];
-  *j = (job){.call = c, .h = x->size[1], .w = x->size[2], .c = x->size[3],
-             .oh = ea_attr_int(c, 0), .ow = ea_attr_int(c, 1),
-             .nearest = c->attr[2] == 1, .corners = c->attr[3] != 0};
+  *j = (job){.call = c,
+             .h = x->size[1],
+             .w = x->size[2],
+             .c = x->size[3],
+             .oh = ea_attr_int(c, 0),
+             .ow = ea_attr_int(c, 1),
+             .nearest = c->attr[2] == 1,
+             .corners = c->attr[3] != 0};
 }
 
 static int shape(ea_call *c) {
@@ -128,7 +136,11 @@ static int backward(ea_call *c) {
   return EA_OK;
 }
 
-const ea_op ea_op_resize = {
-    .name = "resize", .nin_least = 1, .nin_most = 1, .nout = 1,
-    .attrs = "height:i width:i mode:i=0 align_corners:b=0",
-    .shape = shape, .forward = forward, .backward = backward};
+const ea_op ea_op_resize = {.name = "resize",
+                            .nin_least = 1,
+                            .nin_most = 1,
+                            .nout = 1,
+                            .attrs = "height:i width:i mode:i=0 align_corners:b=0",
+                            .shape = shape,
+                            .forward = forward,
+                            .backward = backward};

@@ -27,6 +27,12 @@ static int forward(ea_call *c) { return roll(c, c->out[0], c->in[0], 1); }
 static int backward(ea_call *c) { return roll(c, c->gin[0], c->gout[0], -1); }
 
 const ea_op ea_op_roll = {
-  .name = "roll", .nin_least = 1, .nin_most = 1, .nout = 1, .attrs = "axis:x shift:i",
-  .shape = shape, .forward = forward, .backward = backward,
+    .name = "roll",
+    .nin_least = 1,
+    .nin_most = 1,
+    .nout = 1,
+    .attrs = "axis:x shift:i",
+    .shape = shape,
+    .forward = forward,
+    .backward = backward,
 };

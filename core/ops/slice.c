@@ -50,7 +50,12 @@ static int backward(ea_call *c) {
 }
 
 const ea_op ea_op_slice = {
-  .name = "slice", .nin_least = 1, .nin_most = 1, .nout = 1,
-  .attrs = "axis:x start:i=0 length:i step:i=1",
-  .shape = shape, .forward = forward, .backward = backward,
+    .name = "slice",
+    .nin_least = 1,
+    .nin_most = 1,
+    .nout = 1,
+    .attrs = "axis:x start:i=0 length:i step:i=1",
+    .shape = shape,
+    .forward = forward,
+    .backward = backward,
 };

@@ -32,8 +32,8 @@ static void loss_range(void *arg, int64_t begin, int64_t end) {
 
 static int forward(ea_call *c) {
   int64_t n = c->in[0]->size[0];
-  rows r = {.z = c->in[0], .p = c->in[1], .classes = c->in[0]->size[1],
-            .loss = ea_loss_parts(c, n)};
+  rows r = {
+      .z = c->in[0], .p = c->in[1], .classes = c->in[0]->size[1], .loss = ea_loss_parts(c, n)};
   if (!r.loss) return EA_ERR_MEMORY;
   ea_parallel_range(n, EA_LOSS_ROWS, loss_range, &r);
   ea_loss_finish(c, r.loss, n, 1.0 / (double)n);
@@ -57,13 +57,24 @@ static void grad_range(void *arg, int64_t begin, int64_t end) {
 
 static int backward(ea_call *c) {
   int64_t n = c->in[0]->size[0];
-  rows r = {.z = c->in[0], .p = c->in[1], .gz = c->gin[0], .gp = c->gin[1],
-            .classes = c->in[0]->size[1], .scale = ea_loss_gradient(c) / (double)n};
+  rows r = {.z = c->in[0],
+            .p = c->in[1],
+            .gz = c->gin[0],
+            .gp = c->gin[1],
+            .classes = c->in[0]->size[1],
+            .scale = ea_loss_gradient(c) / (double)n};
   ea_parallel_range(n, EA_LOSS_ROWS, grad_range, &r);
   return EA_OK;
 }
 
 const ea_op ea_op_soft_cross_entropy = {
-  .name = "soft_cross_entropy", .nin_least = 2, .nin_most = 2, .nout = 1, .attrs = "", .need_in = 3,
-  .shape = shape, .forward = forward, .backward = backward,
+    .name = "soft_cross_entropy",
+    .nin_least = 2,
+    .nin_most = 2,
+    .nout = 1,
+    .attrs = "",
+    .need_in = 3,
+    .shape = shape,
+    .forward = forward,
+    .backward = backward,
 };

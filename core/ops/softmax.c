@@ -13,8 +13,8 @@ EA_KERNEL(shifted_exp, exp(x[i] - y[i]))
 EA_KERNEL(difference, x[i] - y[i])
 EA_KERNEL(logsumexp_dx, g[i] * exp(x[i] - y[i]))
 EA_KERNEL(product, x[i] * y[i])
-EA_KERNEL(softmax_dx, x[i] * (y[i] - g[i]))         /* y, g, S g y */
-EA_KERNEL(log_softmax_dx, y[i] - exp(x[i]) * g[i])  /* y, g, S g */
+EA_KERNEL(softmax_dx, x[i] * (y[i] - g[i]))        /* y, g, S g y */
+EA_KERNEL(log_softmax_dx, y[i] - exp(x[i]) * g[i]) /* y, g, S g */
 
 /* L of in[0] over the axes in mask, in the call's scratch; NULL on no memory. */
 static double *log_sum_exp(ea_call *c, unsigned mask, int64_t *results) {
@@ -78,10 +78,17 @@ static int logsumexp_backward(ea_call *c) {
   return EA_OK;
 }
 
-const ea_op ea_op_logsumexp = {
-    .name = "logsumexp", .nin_least = 1, .nin_most = 1, .nout = 1, .attrs = "keep:b=0 axes:X",
-    .flags = EA_OP_ACCUMULATES, .need_in = 1, .need_out = 1, .shape = logsumexp_shape,
-    .forward = logsumexp_forward, .backward = logsumexp_backward};
+const ea_op ea_op_logsumexp = {.name = "logsumexp",
+                               .nin_least = 1,
+                               .nin_most = 1,
+                               .nout = 1,
+                               .attrs = "keep:b=0 axes:X",
+                               .flags = EA_OP_ACCUMULATES,
+                               .need_in = 1,
+                               .need_out = 1,
+                               .shape = logsumexp_shape,
+                               .forward = logsumexp_forward,
+                               .backward = logsumexp_backward};
 
 /* ---- softmax, log_softmax -------------------------------------------------------------------- */
 
@@ -141,9 +148,7 @@ static int both_backward(ea_call *c, int weighted, ea_kernel f32, ea_kernel f64)
   return EA_OK;
 }
 
-static int softmax_forward(ea_call *c) {
-  return both_forward(c, shifted_exp_f32, shifted_exp_f64);
-}
+static int softmax_forward(ea_call *c) { return both_forward(c, shifted_exp_f32, shifted_exp_f64); }
 static int softmax_backward(ea_call *c) {
   return both_backward(c, 1, softmax_dx_f32, softmax_dx_f64);
 }
@@ -154,12 +159,24 @@ static int log_softmax_backward(ea_call *c) {
   return both_backward(c, 0, log_softmax_dx_f32, log_softmax_dx_f64);
 }
 
-const ea_op ea_op_softmax = {
-    .name = "softmax", .nin_least = 1, .nin_most = 1, .nout = 1, .attrs = "axis:x=-1",
-    .flags = EA_OP_ACCUMULATES, .need_out = 1, .shape = softmax_shape, .forward = softmax_forward,
-    .backward = softmax_backward};
+const ea_op ea_op_softmax = {.name = "softmax",
+                             .nin_least = 1,
+                             .nin_most = 1,
+                             .nout = 1,
+                             .attrs = "axis:x=-1",
+                             .flags = EA_OP_ACCUMULATES,
+                             .need_out = 1,
+                             .shape = softmax_shape,
+                             .forward = softmax_forward,
+                             .backward = softmax_backward};
 
-const ea_op ea_op_log_softmax = {
-    .name = "log_softmax", .nin_least = 1, .nin_most = 1, .nout = 1, .attrs = "axis:x=-1",
-    .flags = EA_OP_ACCUMULATES, .need_out = 1, .shape = softmax_shape,
-    .forward = log_softmax_forward, .backward = log_softmax_backward};
+const ea_op ea_op_log_softmax = {.name = "log_softmax",
+                                 .nin_least = 1,
+                                 .nin_most = 1,
+                                 .nout = 1,
+                                 .attrs = "axis:x=-1",
+                                 .flags = EA_OP_ACCUMULATES,
+                                 .need_out = 1,
+                                 .shape = softmax_shape,
+                                 .forward = log_softmax_forward,
+                                 .backward = log_softmax_backward};

@@ -73,7 +73,10 @@ static void sort_lines(void *arg, int64_t begin, int64_t end) {
 }
 
 static int forward(ea_call *c, double axis_attr, int descending, double base) {
-  job j = {.x = c->in[0], .values = c->out[0], .indices = c->out[1], .base = (int64_t)base,
+  job j = {.x = c->in[0],
+           .values = c->out[0],
+           .indices = c->out[1],
+           .base = (int64_t)base,
            .descending = descending};
   int axis;
   EA_TRY(ea_call_axis(c, axis_attr, j.x->ndim, &axis));
@@ -106,7 +109,10 @@ static void scatter(void *arg, int64_t begin, int64_t end) {
 
 static int backward(ea_call *c, double axis_attr, double base) {
   if (!c->gin[0] || !c->gout[0]) return EA_OK;
-  job j = {.x = c->gin[0], .values = c->gout[0], .indices = c->out[1], .base = (int64_t)base,
+  job j = {.x = c->gin[0],
+           .values = c->gout[0],
+           .indices = c->out[1],
+           .base = (int64_t)base,
            .add = c->accumulate & 1};
   int axis;
   EA_TRY(ea_call_axis(c, axis_attr, j.x->ndim, &axis));
@@ -132,10 +138,16 @@ static int sort_shape(ea_call *c) {
 static int sort_forward(ea_call *c) { return forward(c, c->attr[0], c->attr[1] != 0, c->attr[2]); }
 static int sort_backward(ea_call *c) { return backward(c, c->attr[0], c->attr[2]); }
 
-const ea_op ea_op_sort = {.name = "sort", .nin_least = 1, .nin_most = 1, .nout = 2,
+const ea_op ea_op_sort = {.name = "sort",
+                          .nin_least = 1,
+                          .nin_most = 1,
+                          .nout = 2,
                           .attrs = "axis:x=-1 descending:b=0 base:o=0",
-                          .flags = EA_OP_ACCUMULATES, .need_out = 2, .shape = sort_shape,
-                          .forward = sort_forward, .backward = sort_backward};
+                          .flags = EA_OP_ACCUMULATES,
+                          .need_out = 2,
+                          .shape = sort_shape,
+                          .forward = sort_forward,
+                          .backward = sort_backward};
 
 /* ---- topk ------------------------------------------------------------------------------------ */
 
@@ -157,7 +169,13 @@ static int topk_shape(ea_call *c) {
 static int topk_forward(ea_call *c) { return forward(c, c->attr[1], c->attr[2] != 0, c->attr[3]); }
 static int topk_backward(ea_call *c) { return backward(c, c->attr[1], c->attr[3]); }
 
-const ea_op ea_op_topk = {.name = "topk", .nin_least = 1, .nin_most = 1, .nout = 2,
+const ea_op ea_op_topk = {.name = "topk",
+                          .nin_least = 1,
+                          .nin_most = 1,
+                          .nout = 2,
                           .attrs = "k:i axis:x=-1 largest:b=1 base:o=0",
-                          .flags = EA_OP_ACCUMULATES, .need_out = 2, .shape = topk_shape,
-                          .forward = topk_forward, .backward = topk_backward};
+                          .flags = EA_OP_ACCUMULATES,
+                          .need_out = 2,
+                          .shape = topk_shape,
+                          .forward = topk_forward,
+                          .backward = topk_backward};

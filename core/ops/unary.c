@@ -56,14 +56,22 @@ enum { NOTHING = 0, KEEP_X = 1, KEEP_Y = 2 };
   EA_KERNEL(op##_dx, GRADIENT)                                                                 \
   static int op##_forward(ea_call *c) { return unary_forward(c, op##_f32, op##_f64); }         \
   static int op##_backward(ea_call *c) { return unary_backward(c, op##_dx_f32, op##_dx_f64); } \
-  const ea_op ea_op_##op = {.name = #op, .nin_least = 1, .nin_most = 1, .nout = 1,             \
-                            .attrs = schema, .flags = EA_OP_ACCUMULATES,                       \
-                            .need_in = (keep) == KEEP_X, .need_out = (keep) == KEEP_Y,         \
-                            .shape = unary_shape, .forward = op##_forward,                     \
+  const ea_op ea_op_##op = {.name = #op,                                                       \
+                            .nin_least = 1,                                                    \
+                            .nin_most = 1,                                                     \
+                            .nout = 1,                                                         \
+                            .attrs = schema,                                                   \
+                            .flags = EA_OP_ACCUMULATES,                                        \
+                            .need_in = (keep) == KEEP_X,                                       \
+                            .need_out = (keep) == KEEP_Y,                                      \
+                            .shape = unary_shape,                                              \
+                            .forward = op##_forward,                                           \
                             .backward = op##_backward};
 
 #define C(number) ((real)(number))
 
+/* What follows is read as formulas. */
+/* clang-format off */
 UNARY(affine, "scale:f=1 shift:f=0", NOTHING, p * x[i] + q, p * g[i])
 UNARY(pow_scalar, "exponent:f", KEEP_X, p == 2 ? x[i] * x[i] : pow(x[i], p),
       p == 0 ? 0 : p == 2 ? 2 * x[i] * g[i] : p * pow(x[i], p - 1) * g[i])
@@ -102,3 +110,4 @@ UNARY(softplus, "", KEEP_X, (x[i] < 0 ? 0 : x[i]) + log1p(exp(-fabs(x[i]))), g[i
 #define PHI(v) (C(0.5) * (1 + erf((v) * SQRT_HALF)))
 UNARY(gelu, "", KEEP_X, x[i] * PHI(x[i]),
       g[i] * (PHI(x[i]) + x[i] * SQRT_HALF_PI * exp(C(-0.5) * x[i] * x[i])))
+/* clang-format on */

@@ -78,7 +78,13 @@ static int var_backward(ea_call *c) {
   return EA_OK;
 }
 
-const ea_op ea_op_var = {.name = "var", .nin_least = 1, .nin_most = 1, .nout = 1,
-                         .attrs = "correction:i=1 keep:b=0 axes:X", .flags = EA_OP_ACCUMULATES,
-                         .need_in = 1, .shape = var_shape, .forward = var_forward,
+const ea_op ea_op_var = {.name = "var",
+                         .nin_least = 1,
+                         .nin_most = 1,
+                         .nout = 1,
+                         .attrs = "correction:i=1 keep:b=0 axes:X",
+                         .flags = EA_OP_ACCUMULATES,
+                         .need_in = 1,
+                         .shape = var_shape,
+                         .forward = var_forward,
                          .backward = var_backward};

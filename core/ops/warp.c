@@ -113,9 +113,14 @@ static void backward_shard(void *arg, int64_t image) {
 
 static void describe(ea_call *c, job *j) {
   const ea_tensor *x = c->in[0], *grid = c->in[1];
-  *j = (job){.call = c, .h = x->size[1], .w = x->size[2], .c = x->size[3],
-             .gh = grid->size[1], .gw = grid->size[2],
-             .nearest = c->attr[0] == 1, .border = c->attr[1] == 1};
+  *j = (job){.call = c,
+             .h = x->size[1],
+             .w = x->size[2],
+             .c = x->size[3],
+             .gh = grid->size[1],
+             .gw = grid->size[2],
+             .nearest = c->attr[0] == 1,
+             .border = c->attr[1] == 1};
 }
 
 static int shape(ea_call *c) {
@@ -125,8 +130,10 @@ static int shape(ea_call *c) {
   const ea_tensor *x = c->in[0], *grid = c->in[1];
   EA_TRY(ea_call_check_dtype(c, 1, x->dtype == EA_F64 ? EA_F64 : EA_F32));
   if (grid->size[0] != x->size[0] || grid->size[3] != 2)
-    return ea_call_fail(c, EA_ERR_SHAPE, "the grid must be {%lld, height, width, 2} for the images "
-                        "%s, got %s", (long long)x->size[0], ea_shape_text(x), ea_shape_text(grid));
+    return ea_call_fail(c, EA_ERR_SHAPE,
+                        "the grid must be {%lld, height, width, 2} for the images "
+                        "%s, got %s",
+                        (long long)x->size[0], ea_shape_text(x), ea_shape_text(grid));
   if (x->size[1] * x->size[2] == 0)
     return ea_call_fail(c, EA_ERR_SHAPE, "the images %s have no pixels", ea_shape_text(x));
   for (int k = 0; k < 2; k++)
@@ -155,6 +162,12 @@ static int backward(ea_call *c) {
   return EA_OK;
 }
 
-const ea_op ea_op_warp = {
-    .name = "warp", .nin_least = 2, .nin_most = 2, .nout = 1, .attrs = "mode:i=0 padding:i=0",
-    .need_in = 3, .shape = shape, .forward = forward, .backward = backward};
+const ea_op ea_op_warp = {.name = "warp",
+                          .nin_least = 2,
+                          .nin_most = 2,
+                          .nout = 1,
+                          .attrs = "mode:i=0 padding:i=0",
+                          .need_in = 3,
+                          .shape = shape,
+                          .forward = forward,
+                          .backward = backward};

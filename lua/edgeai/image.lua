@@ -135,6 +135,44 @@ function image.upscale(t, factor)
   return wide:clone():reshape(h * factor, w * factor, c)
 end
 
+--- Which of n pixels make each of `size`, and how much of each: a matrix {size, n} whose rows sum
+-- to 1. Between two pixels it is linear; where there are to be fewer, all that lie beneath count.
+local function weights(n, size)
+  local matrix = tensor.zeros { size, n }
+  local p, factor = F.data(matrix), n / size
+  local reach = math.max(1, factor)
+  for i = 0, size - 1 do
+    local middle, sum = (i + 0.5) * factor - 0.5, 0
+    local first, last = math.ceil(middle - reach), math.floor(middle + reach)
+    for j = first, last do sum = sum + math.max(0, 1 - math.abs(j - middle) / reach) end
+    for j = first, last do
+      local at = i * n + math.max(0, math.min(n - 1, j)) -- the edge goes on
+      p[at] = p[at] + math.max(0, 1 - math.abs(j - middle) / reach) / sum
+    end
+  end
+  return matrix
+end
+
+--- A picture of another size, as floats {height, width, c}: bilinear, and where it becomes smaller
+-- every pixel counts, so that fine patterns become grey rather than others.
+function image.resize(t, height, width)
+  for name, n in pairs { height = height, width = width } do
+    if type(n) ~= "number" or n % 1 ~= 0 or n < 1 then
+      F.raise("image.resize: %s must be a whole number of pixels, got %s", name, tostring(n))
+    end
+  end
+  F.need_tensor(t, "image.resize")
+  local x = is_float(t) and t:detach():to("f32") or as_picture(t, "image.resize"):to("f32") / 255
+  if x.ndim == 2 then x = x:reshape(x:size(1), x:size(2), 1) end
+  if x.ndim ~= 3 then
+    F.raise("image.resize: expected a picture {height, width, channels}, got %s", F.describe(t))
+  end
+  local h, w, c = unpack(x.shape)
+  x = weights(h, height):matmul(x:reshape(h, w * c)):reshape(height, w, c)
+  x = x:permute(1, 3, 2):reshape(height * c, w):matmul(weights(w, width):t())
+  return x:reshape(height, c, width):permute(1, 3, 2):contiguous()
+end
+
 --- A list of u8 pictures of one size from {n, h, w, c} or a list of pictures.
 local function pictures_of(t, o)
   local list = {}

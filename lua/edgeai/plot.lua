@@ -7,6 +7,7 @@
 --   ea.plot.scatter(path, { series = { { name =, x = {...}, y = {...}, labels = {...} } } })
 --   ea.plot.heatmap(path, { values = {{...}}, rows = names, columns = names })
 --   ea.plot.confusion(path, { counts = {{...}}, classes = names }) -- [true][predicted]
+--   ea.plot.pictures(path, { picture = "GRID.png", rows = names }) -- names beside rows of pictures
 --   ea.plot.panels(path, { title =, { kind = "lines", ... }, { kind = "bars", ... } })
 --
 -- Values are lists or tensors; NaN leaves a gap. Common options: title, x and y (axis labels),
@@ -17,6 +18,7 @@
 local F = require "edgeai.ffi"
 local G = require "edgeai.gnuplot"
 local doc = require "edgeai.doc"
+local image = require "edgeai.image"
 local text = require "edgeai.text"
 
 local plot = {}
@@ -27,7 +29,7 @@ local common = { title = none, x = none, y = none, x_range = none, y_range = non
   width = none, height = none, kind = none }
 
 local sizes = { lines = { 1100, 700 }, scatter = { 1000, 800 }, bars = { 1300, 650 },
-  heatmap = { 1000, 900 }, confusion = { 1050, 950 } }
+  heatmap = { 1000, 900 }, confusion = { 1050, 950 }, pictures = { 1000, 800 } }
 
 local function options(given, own, where)
   local allowed = {}
@@ -154,20 +156,25 @@ function kinds.lines(given, p)
   return table.concat(script), o
 end
 
---- Points. A series: name, x, y, colour, labels (texts beside the points).
+--- Points. A series: name, x, y, colour, labels (texts beside the points), size (1; of its dots,
+-- 2: twice as wide). Else all dots are alike: small and pale where a series has many.
 function kinds.scatter(given, p)
   local o = options(given, { series = none }, "scatter")
   local script, clouds = { frame(o) }, {}
   script[2] = ("set grid xtics ytics lt 1 lc rgb %s lw 0.7\nset offsets graph 0.04, graph 0.08, "
     .. "graph %g, graph %g\n"):format(G.quote(G.thin), o.log_y and 0 or 0.06, o.log_y and 0 or 0.04)
-  local series = need_series(o, "scatter")
+  local series, most, rows_of = need_series(o, "scatter"), 0, {}
   for i, item in ipairs(series) do
-    local rows, name = points(item, "plot.scatter"), ("%scloud%d"):format(p, i)
-    script[#script + 1] = G.block(name, rows)
-    local few = #rows <= 100
+    rows_of[i] = points(item, "plot.scatter")
+    most = math.max(most, #rows_of[i])
+  end
+  for i, item in ipairs(series) do
+    local name, size = ("%scloud%d"):format(p, i), item.size or 1
+    script[#script + 1] = G.block(name, rows_of[i])
     local colour = item.colour or G.colour(i)
-    clouds[#clouds + 1] = ("$%s using 1:2 with points pt 7 ps %s lc rgb %s %s"):format(name,
-      few and "1.4" or "0.7", G.quote(few and colour or "#60" .. colour:sub(2)),
+    if most > 100 and size <= 1 then colour = "#60" .. colour:sub(2) end
+    clouds[#clouds + 1] = ("$%s using 1:2 with points pt 7 ps %g lc rgb %s %s"):format(name,
+      (most > 1000 and 0.7 or most > 100 and 0.9 or 1.4) * size, G.quote(colour),
       legend(series, item))
     if item.labels then
       clouds[#clouds + 1] = ("$%s using 1:2:3 with labels left offset 0.9,0.1 textcolor rgb %s "
@@ -258,6 +265,34 @@ local function grid(o, p, cells, rows, columns, scale)
       .. "notitle"):format(written, width > 14 and 9 or 12) or "",
     "\n",
   }
+end
+
+--- A PNG file of rows of pictures of one height, as ea.image.grid makes them, with a name beside
+-- each: picture (the file; it may be the very one that is written), rows (names).
+function kinds.pictures(given, p) -- luacheck: no unused
+  local o = options(given, { picture = none, rows = none }, "pictures")
+  local size = image.load(o.picture, 3).shape
+  local height, width, rows = size[1], size[2], G.list(o.rows, "plot.pictures: rows")
+  local widest, tics = 0, {}
+  for i, name in ipairs(rows) do
+    widest = math.max(widest, #tostring(name))
+    tics[i] = ("%s %g"):format(G.tic(name), height * (1 - (i - 0.5) / #rows))
+  end
+  local left, top = (widest + 2) * G.glyph, o.title and 50 or 10
+  if not given.width then o.width, o.height = math.ceil(left + width + 10), top + height + 10 end
+  return table.concat {
+    frame(o), "set border 0\nunset grid\nunset key\nset offsets 0,0,0,0\nunset xtics\n",
+    o.title and ("set label 1 %s at graph 0, graph 1 left offset 0,1.2 font \"%s:Bold,16\" "
+      .. "textcolor rgb %s\n"):format(G.quote(o.title), G.font, G.quote(G.ink)) or "",
+    ("set lmargin at screen %g\nset rmargin at screen %g\n"):format(left / o.width,
+      (left + width) / o.width),
+    ("set tmargin at screen %g\nset bmargin at screen %g\n"):format(1 - top / o.height,
+      1 - (top + height) / o.height),
+    ("set xrange [0:%d]\nset yrange [0:%d]\nset ytics (%s) scale 0\n"):format(width, height,
+      table.concat(tics, ", ")),
+    ("plot %s binary filetype=png dx=1 dy=1 origin=(0.5,0.5) with rgbimage notitle\n"):format(
+      G.quote(o.picture)),
+  }, o
 end
 
 local function numbered(names, n)

@@ -156,6 +156,91 @@ describe("conv2d", function()
   end)
 end)
 
+describe("conv_transpose2d", function()
+  local shapes = {
+    { name = "4x4, stride 2, 32 channels", x = { 5, 8, 8, 32 }, w = { 32, 40, 4, 4 },
+      attrs = { stride = 2, pad = 1 } },
+    { name = "3x3, stride 2, to rows of 31", x = { 3, 9, 16, 20 }, w = { 20, 16, 3, 3 },
+      attrs = { stride = 2, pad = 1 } },
+    { name = "groups, dilation, stride 3", x = { 2, 5, 6, 8 }, w = { 8, 3, 3, 3 },
+      attrs = { stride = 3, dilation = 2, groups = 4, output_pad = 2 } },
+    { name = "stride 1", x = { 4, 7, 9, 24 }, w = { 24, 32, 3, 3 }, attrs = { pad = 1 } },
+  }
+  local function run(case, dtype)
+    local x = rand("x", case.x, dtype):require_grad(true)
+    local w = (rand("w", case.w) * 0.2):detach():require_grad(true)
+    local b = rand("b", { case.w[2] * (case.attrs.groups or 1) }):require_grad(true)
+    local y = ea.conv_transpose2d(x, w, b, case.attrs)
+    y:backward(rand("g", y.shape, dtype))
+    return { y = y:detach(), x = x.grad, w = w.grad, b = b.grad }
+  end
+
+  for _, case in ipairs(shapes) do
+    it("is the same by every engine, the same bytes for 1 and 4 threads: " .. case.name, function()
+      for dtype, limit in pairs { f32 = 1e-5, bf16 = 2e-2 } do
+        local portable = with_engine(1, run, case, dtype)
+        for engine = 0, 2 do
+          local one = with_threads(1, with_engine, engine, run, case, dtype)
+          local four = with_threads(4, with_engine, engine, run, case, dtype)
+          for what, t in pairs(one) do
+            local d = relative_difference(t, portable[what])
+            assert.is_true(d <= (what == "w" and 1e-5 or limit),
+              ("%s %s, engine %d: %g"):format(dtype, what, engine, d))
+            assert.equal(t:hash(), four[what]:hash())
+          end
+        end
+      end
+    end)
+  end
+
+  it("is the gradient of conv2d, and adds to a gradient that is there", function()
+    local x, w = rand("x", { 3, 9, 8, 4 }), rand("w", { 6, 4, 3, 3 }):require_grad(true)
+    local image = x:clone():require_grad(true)
+    local attrs = { stride = 2, pad = 1 }
+    local y = ea.conv2d(image, w, attrs)
+    local g = rand("g", y.shape)
+    y:backward(g)
+    -- rows are odd in number, columns even: one of two sizes has the same convolution
+    local back = ea.conv_transpose2d(g, w:detach(), { stride = 2, pad = 1, output_pad = 1 })
+    assert.same({ 3, 10, 8, 4 }, back.shape)
+    assert.is_true(relative_difference(back:narrow(2, 1, 9), image.grad) < 1e-6)
+    w:zero_grad()
+    for _ = 1, 2 do ea.conv_transpose2d(g, w, attrs):sum():backward() end
+    local twice = w.grad:clone()
+    w:zero_grad()
+    ea.conv_transpose2d(g, w, attrs):sum():backward()
+    assert.is_true(relative_difference(twice, w.grad * 2) < 1e-6)
+  end)
+
+  it("takes no images and gives no gradient", function()
+    local w = rand("w", { 4, 8, 3, 3 }):require_grad(true)
+    local y = ea.conv_transpose2d(ea.zeros { 0, 6, 6, 4 }, w, { stride = 2 })
+    assert.same({ 0, 13, 13, 8 }, y.shape)
+    y:backward(ea.zeros { 0, 13, 13, 8 })
+    assert.equal(0, w.grad:abs():max():item())
+  end)
+
+  it("refuses what does not fit, in one sentence", function()
+    local x = ea.zeros { 1, 5, 5, 4 }
+    local function refuses(pattern, ...)
+      local ok, message = pcall(ea.conv_transpose2d, ...)
+      assert.is_false(ok)
+      assert.is_truthy(tostring(message):find(pattern), tostring(message))
+    end
+    refuses("take 3 input channels, but the images {1, 5, 5, 4} f32 %(NHWC%) have 4", x,
+      ea.zeros { 3, 2, 3, 3 })
+    refuses("4 input channels do not divide into 3 groups", x, ea.zeros { 4, 1, 3, 3 },
+      { groups = 3 })
+    refuses("pad less", x, ea.zeros { 4, 2, 3, 3 }, { pad = 4 })
+    refuses("output_pad is 2, expected less than the stride, 2", x, ea.zeros { 4, 2, 3, 3 },
+      { stride = 2, output_pad = 2 })
+    refuses("stride is 0", x, ea.zeros { 4, 2, 3, 3 }, { stride = 0 })
+    refuses("the bias is {3} f32, expected one number for each of 2", x, ea.zeros { 4, 2, 3, 3 },
+      ea.zeros { 3 })
+    refuses("empty", x, ea.zeros { 4, 0, 3, 3 })
+  end)
+end)
+
 describe("out of memory", function()
   it("is one sentence, and the next run is whole", function()
     local case = { x = { 3, 13, 11, 7 }, w = { 9, 7, 3, 3 }, attrs = { pad = 1 } } -- a new shape

@@ -44,6 +44,7 @@ describe("experiments/dream.lua", function()
       assert.is_number(s["student.wrn10-1.accuracy." .. set])
       assert.equal(1, F.C.ea_file_exists(("%s/one/wrn10-1-%s.safetensors"):format(folder, set)))
     end
+    assert.equal(0, s["dreams.dead"])
     assert.same({ 40, 20, 150, "pixels" }, { s["dreams.count"], s["metadata.clusters"],
       s["metadata.images"], s["dreams.engine"] })
     assert.is_number(s["dreams.target_error"])

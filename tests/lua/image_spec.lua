@@ -54,6 +54,27 @@ describe("ea.image", function()
     refused("whole number", image.upscale, x, 1.5)
   end)
 
+  it("resizes: linear between pixels, all of them counting where there are fewer", function()
+    local x = ea.rng("x"):uniform { 6, 9, 3 }
+    local function off(a, b) return (a - b):abs():max():item() end
+    assert.is_true(off(image.resize(x, 6, 9), x) < 1e-6)
+    local larger = ea.resize(x:reshape(1, 6, 9, 3), { height = 11, width = 20 })[1]
+    assert.is_true(off(image.resize(x, 11, 20), larger) < 1e-5)
+    local checks = ea.zeros({ 32, 32 }, "u8") -- of single pixels: grey, not black or white
+    for i = 1, 32 do for j = 1, 32 do checks:set(i, j, (i + j) % 2 * 255) end end
+    local small = image.resize(checks, 8, 4)
+    assert.same({ 8, 4, 1 }, small.shape)
+    assert.is_true(off(small, ea.full({ 8, 4, 1 }, 0.5)) < 0.02)
+    assert.is_true(off(image.resize(ea.full({ 7, 5, 3 }, 0.3), 3, 2), ea.full({ 3, 2, 3 }, 0.3))
+      < 1e-6)
+    local line = image.resize(ea.tensor { { 0, 1, 2, 3 } }, 1, 2)
+    assert.is_true(off(line:reshape(-1), ea.tensor { 0.625, 2.375 }) < 1e-6) -- (1, 3, 3, 1) / 8
+    assert.error_matches(function() image.resize(x, 0, 2) end,
+      "image.resize: height must be a whole number of pixels, got 0")
+    assert.error_matches(function() image.resize(ea.zeros { 2 }, 2, 2) end,
+      "image.resize: expected a picture {height, width, channels}, got {2} f32", 1, true)
+  end)
+
   it("saves and loads, converting channels", function()
     local folder = program.folder()
     local x = ea.tensor { { { 1, 0, 0 }, { 0, 1, 0 } } }

@@ -34,6 +34,20 @@ local drawn = has_gnuplot and it or pending
 describe("ea.plot", function()
   local path = folder .. "/it's a \"plot\".png"
 
+  it("makes all dots of one size, but those of a series that asks for another", function()
+    local draw, sizes, x = G.draw, {}, {}
+    G.draw = function(_, _, _, script)
+      for size in script:gmatch("pt 7 ps ([%d.]+)") do sizes[#sizes + 1] = size end
+      return true
+    end
+    for i = 1, 101 do x[i] = i end
+    ea.plot.scatter(path, { series = { { x = x, y = x }, { x = { 1 }, y = { 2 } },
+      { x = { 2 }, y = { 3 }, size = 2 } } })
+    ea.plot.scatter(path, { series = { { x = { 1, 2 }, y = { 3, 4 } } } })
+    G.draw = draw
+    assert.same({ "0.9", "0.9", "1.8", "1.4" }, sizes)
+  end)
+
   drawn("draws lines with gaps, a legend and odd names", function()
     assert.equal(true, (ea.plot.lines(path, { title = "100 % of it's \"a_b\"\n%d", x = "epoch",
       y = "loss", log_y = true, series = { { name = "a_1 %s", y = { 1, 0.5, 0 / 0, 0.1 } },
@@ -50,6 +64,12 @@ describe("ea.plot", function()
         { name = "b", values = { 1, 0 / 0, 3 } } } })))
     assert.equal(true, (plot.scatter(path, { series = { { x = { 1, 2 }, y = { 3, 4 },
       labels = { "here", '"there"' } } } })))
+    ea.image.save(path, ea.image.grid(ea.rand { 6, 5, 4, 1 }, { columns = 2, scale = 3 }))
+    local plain = picture(path)
+    assert.equal(true, (plot.pictures(path, { picture = path, rows = { "it's", "100 %", "_c" },
+      title = "onto itself" })))
+    assert.is_true(picture(path) > plain + 40)
+    refused("absent.png", plot.pictures, path, { picture = "absent.png", rows = { "a" } })
     assert.equal(true, (plot.heatmap(path, { values = ea.eye(3), rows = names, format = "%.1f" })))
     assert.equal(true, (plot.heatmap(path, { values = ea.zeros { 2, 5 } })))
     assert.equal(true, (plot.confusion(path, { counts = ea.eye(3), classes = names })))

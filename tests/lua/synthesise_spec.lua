@@ -71,6 +71,39 @@ describe("the generator", function()
     assert.is_true(images:min():item() >= 0 and images:max():item() <= 1)
     fails(function() new_generator { shape = { 10, 8, 3 } } end, "multiples of 4, got 10x8")
   end)
+
+  it("doubles and convolves as the formulas say, with their gradients, in bf16 too", function()
+    local function plain(g, z)
+      local h, w, k = g.shape[1], g.shape[2], g.k
+      local x = g.bn0(g.fc(z):reshape(z:size(1), h / 4, w / 4, 2 * k))
+      for i = 1, 2 do
+        x = ea.resize(x, { height = h * i / 2, width = w * i / 2, mode = 1 })
+        x = g["relu" .. i](g["bn" .. i](g["conv" .. i](x)))
+      end
+      return g.conv3(x):sigmoid()
+    end
+    local function run(g, fn, z)
+      for _, p in ipairs(g:parameters()) do p.tensor:zero_grad() end
+      local y = fn(g, z)
+      ;(y:square():sum()):backward()
+      local found = { y:detach() }
+      for i, p in ipairs(g:parameters()) do found[i + 1] = p.tensor.grad:clone() end
+      return found
+    end
+    local g = new_generator { shape = { 8, 12, 3 }, z = 16, k = 16 }
+    for _, n in ipairs { 5, 16 } do -- 16: those of bf16 lie in images of 4x4
+      local z = ea.rng("z"):normal { n, 16 }
+      local want = run(g:set_precision("f32"), plain, z)
+      local got = run(g, g.forward, z)
+      for i, t in ipairs(got) do
+        local far = (t - want[i]):abs():max():item() / want[i]:abs():max():item()
+        assert.is_true(far < 1e-4, ("%d of %d: %g"):format(i, n, far))
+      end
+      got = run(g:set_precision("bf16"), g.forward, z)
+      local far = (got[1] - want[1]):abs():max():item()
+      assert.is_true(far < 0.03, ("bf16, %d: %g"):format(n, far))
+    end
+  end)
 end)
 
 describe("ea.dream.synthesise", function()
@@ -191,6 +224,28 @@ describe("ea.dream.synthesise", function()
     fails(function()
       synthesise(folder .. "/refused", { engine = "pixels" })
     end, "disagreement is for the engine \"generator\"")
+  end)
+
+  it("is not lost to one image that nothing improves, but stops if that is all of them", function()
+    ea.seed(1)
+    local sure = ea.nn.sequential { ea.nn.flatten {}, { "fc", ea.nn.linear { 144, 2 } } }
+    sure.mean, sure.std, sure.input_shape = { 0.5 }, { 0.25 }, { 1, 12, 12, 1 }
+    local function dream(where, bias)
+      sure.fc.bias:copy(ea.tensor(bias)) -- a class that is certain already gives no gradient
+      return ea.dream.synthesise(sure, nil, { folder = folder .. where, engine = "pixels",
+        count = 8, batch = 4, steps = 2, priors = { target = 0, ce = 1 } })
+    end
+    local first
+    assert.same({ 1, 3, 5, 7 }, dream("/sure", { 300, 0 }).dead)
+    local r = ea.dream.load(folder .. "/sure", { mean = sure.mean, std = sure.std, classes = 2 })
+    assert.equal(8, r.count)
+    first = r.images:hash()
+    assert.same({}, dream("/unsure", { 0, 0 }).dead)
+    assert.same({ 1, 3, 5, 7 }, dream("/sure", { 300, 0 }).dead) -- as its state says
+    assert.equal(first, ea.dream.load(folder .. "/sure", r).images:hash())
+    sure.fc.weight:fill(0)
+    fails(function() dream("/never", { 0, 0 }) end,
+      "dream: nothing improves any image of part 1: no gradient reaches image 1 at step 1: nothing")
   end)
 
   it("lets the student learn from dreams made before, too", function()

@@ -6,8 +6,7 @@ local colour = require "edgeai.vis.colour"
 local fourier = require "edgeai.vis.param.fourier"
 local hues = require "edgeai.hues"
 local overrides = require "edgeai.vis.overrides"
-local shared = require "shared"
-local folder = shared.folder .. "/golden/lucid/"
+local numbers = require "lucid_numbers"
 
 local function close(got, want, limit, what)
   local function list(x)
@@ -21,11 +20,8 @@ local function close(got, want, limit, what)
 end
 
 describe("Lucid's other numbers", function()
-  if not shared.there(folder .. "expected.lua") then
-    pending(folder .. "expected.lua is not here (set EDGEAI_SHARED)")
-    return
-  end
-  local gold, fixtures = dofile(folder .. "expected.lua"), dofile(folder .. "fixtures.lua")
+  local gold, fixtures, has_read_all = numbers.of "vis_golden"
+  if not gold then return pending(numbers.absent) end
 
   --- {n, h, w, c} of a fixture, whose indices count from 0.
   local function fill(size, f)
@@ -285,5 +281,17 @@ describe("Lucid's other numbers", function()
       o.thresholds = { updates - 1 }
       close(ea.vis.render(net, goal, o).images, r.thresholds[k], 0, "after " .. updates)
     end
+  end)
+
+  it("has read all of the numbers that are its own", has_read_all)
+
+  it("every number of the file is some spec's, but for these", function()
+    local nobodys = {}
+    for key in pairs(numbers.all()) do
+      if not numbers.held(key) then nobodys[#nobodys + 1] = key end
+    end
+    table.sort(nobodys)
+    assert.same(require("edgeai.text").keys(numbers.without), nobodys)
+    assert.equal(4, #nobodys)
   end)
 end)

@@ -1,16 +1,11 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
--- ea.vis against numbers of Lucid: values and gradients of what both have, in f64. The files are
--- those of $EDGEAI_SHARED, or of ../shared beside the repository; without them this is pending.
+-- ea.vis against numbers of Lucid: values and gradients of what both have, in f64 and f32.
 
-local shared = require "shared"
-local folder = shared.folder .. "/golden/lucid/"
+local numbers = require "lucid_numbers"
 
 describe("Lucid's numbers", function()
-  if not shared.there(folder .. "expected.lua") then
-    pending(folder .. "expected.lua is not here (set EDGEAI_SHARED)")
-    return
-  end
-  local gold, fixtures = dofile(folder .. "expected.lua"), dofile(folder .. "fixtures.lua")
+  local gold, fixtures, has_read_all = numbers.of "vis_lucid"
+  if not gold then return pending(numbers.absent) end
   local obj = ea.vis.objectives
 
   --- {n, h, w, c} of a fixture, whose indices count from 0.
@@ -110,9 +105,10 @@ describe("Lucid's numbers", function()
   local layer_free = { ["direction_neuron_cossim_S(L,v,batch=0)"] = v,
     ["direction_neuron_cossim_S(L,10v,batch=0)"] = ten(v) }
 
-  local function gradient(case)
-    local L = case.logits and logits:clone() or fill(case.size or A_big, fixtures.A)
-    local input = fill({ 2, 6, 5, case.channels or 3 }, fixtures.I)
+  local function gradient(case, dtype)
+    local L = case.logits and logits:to(dtype):clone()
+      or fill(case.size or A_big, fixtures.A, dtype)
+    local input = fill({ 2, 6, 5, case.channels or 3 }, fixtures.I, dtype)
     local leaf = case.of == "input" and input or L
     leaf:require_grad()
     local T = ea.vis.context({ L = L, input = input },
@@ -125,10 +121,13 @@ describe("Lucid's numbers", function()
   for name, case in pairs(cases) do
     it("objective " .. name, function()
       local want = gold["obj." .. name]
-      local value, grad = gradient(case)
-      close(value, want.value, 1e-6, "value")
-      close(grad:square():sum():sqrt(), want.grad_norm, 1e-6, "norm of the gradient")
-      close(grad:reshape(-1):narrow(1, 1, 6), want.grad_first6, 2e-6, "gradient")
+      for dtype, limit in pairs { f64 = 1e-6, f32 = 2e-5 } do
+        local value, grad = gradient(case, dtype)
+        assert.equal(dtype, value.dtype)
+        close(value, want.value, limit, "value in " .. dtype)
+        close(grad:square():sum():sqrt(), want.grad_norm, limit, "norm of the gradient")
+        close(grad:reshape(-1):narrow(1, 1, 6), want.grad_first6, 2 * limit, "gradient")
+      end
     end)
   end
 
@@ -185,4 +184,6 @@ describe("Lucid's numbers", function()
       close(ea.vis.objective(S):value(T), gold["obj." .. name].value, 1e-6, name)
     end
   end)
+
+  it("has read all of the numbers that are its own", has_read_all)
 end)

@@ -236,6 +236,28 @@ describe("ea.vis.render", function()
       sentence(ea.vis.render, net, "layer3:1", quick { smooth_pool = 3 }))
     assert.matches("transforms: item 1 must be one of ea.vis.transform",
       sentence(ea.vis.render, net, "layer3:1", quick { transforms = { 5 } }))
+    local start = { image = picture, mask = ea.ones { 4, 4 } }
+    for words, o in pairs {
+      ["transforms must be a list, as in .* got one transform"] = { transforms =
+        transform.jitter(1) },
+      ["transforms must be a list, as in .* got a number"] = { transforms = 3 },
+      ["item 1 must be .* got one of ea.vis.lucid, which go with lucid = true"] = { transforms = {
+        ea.vis.lucid.jitter(1) } },
+      ["with lucid = true, item 1 must be one of ea.vis.lucid"] = { lucid = true, transforms = {
+        transform.jitter(1) } },
+      ["thresholds must be a list of rising steps up to 6, as in .* got {5, 2}"] = { thresholds = {
+        5, 2 } },
+      ["thresholds must be a list of rising steps up to 6, .* got {7}"] = { thresholds = { 7 } },
+      ["thresholds must be a list of rising steps up to 6, .* got 3"] = { thresholds = 3 },
+      ["size must be pixels, a whole number or {height, width}, got {16.5, 16.5}"] = {
+        size = 16.5 },
+      ["input must be pixels, a whole number or {height, width}, got {}"] = { input = {} },
+      ["memory must be bytes, a number above 0, got %-5"] = { memory = -5 },
+      ["the mask must be {12, 12}, as the images, got {4, 4} f32"] = { param = param.pixel(start) },
+      ["a mask needs an image"] = { param = param.pixel { mask = ea.ones { 12, 12 } } },
+    } do
+      assert.matches(words, sentence(ea.vis.render, net, "layer3:1", quick(o)))
+    end
     assert.matches("colour must be", sentence(param.pixel { colour = "red" }.build,
       param.pixel { colour = "red" }, { 4, 4 }, 3))
   end)
@@ -369,8 +391,18 @@ describe("ea.vis.start", function()
     h:tweak { lr = 0.05, objective = "layer1/pre:2", transforms = {} }:step()
     assert.matches("for 2 images", sentence(h.tweak, h, { objective = obj.channel("layer1",
       { 1, 2 }) }))
+    local before = h:peek()
+    for words, tweak in pairs { ["no layer 'layre1'.*did you mean"] = { objective = "layre1:1" },
+      ["transforms must be a list"] = { transforms = transform.jitter(1) },
+      ["item 1 must be one of"] = { transforms = { 3 }, lr = 9 },
+      ["lr must be a number of at least 0"] = { lr = -1, objective = "layer3:1" } } do
+      assert.matches(words, sentence(h.tweak, h, tweak)) -- and goes on as it was
+    end
+    assert.matches("channel%(layer1/pre, 2%)", tostring(h))
+    h:tweak { lr = 0 }:step()
+    assert.is_true(same(h:peek(), before))
     local r = h:stop()
-    assert.equal(13, r.steps)
+    assert.equal(14, r.steps)
     assert.is_true(same(r.history.total:narrow(1, 1, 7), whole.history.total))
     assert.is_true(r.history["channel(layer1/pre, 2)"] ~= nil)
     assert.matches("was stopped", sentence(h.step, h))

@@ -166,6 +166,60 @@ describe("pictures with words", function()
     assert.is_nil(html:find("http", 1, true))
     local _, count = html:gsub("<figure>", "")
     assert.equal(2, count)
+    assert.truthy(html:find("display: flex", 1, true))
+    ea.vis.gallery(path, { columns = 3, { picture } })
+    assert.truthy(program.read(path):find("repeat(3, max-content)", 1, true))
+  end)
+
+  it("in one PNG file, each picture at its place and its words below", function()
+    local path, picture = folder .. "/sheet.png", ea.zeros { 20, 40, 3 }
+    picture:narrow(3, 1, 1):fill(1)
+    local small = ea.full({ 10, 10 }, 0.2)
+    local page = { title = "a 'title' of 100 %", text = ("words "):rep(60), scale = 2, columns = 2,
+      { picture, "first", "more" }, { small, ("very "):rep(30) .. "long" }, { heading = "then" },
+      { ea.ones { 20, 40, 4 } } }
+    page[4][1]:narrow(3, 4, 1):fill(0.5)
+    page[4][1]:narrow(3, 1, 2):fill(0)
+    local has_words = ea.vis.sheet(path, page)
+    local sheet = ea.image.load(path)
+    local width = 10 + 2 * 90
+    assert.equal(width, sheet:size(2))
+    -- title; lines of 24 letters; pictures, two lines of words; heading; a picture
+    local top = 10 + 30 + 20 * 18 + 4
+    assert.equal(top + 40 + 16 + 14 + 10 + 32 + 40 + 10, sheet:size(1))
+    local function at(y, x) return sheet[{ y + 1, x + 1 }]:tolist() end
+    for _, y in ipairs { top, top + 39 } do
+      assert.same({ 255, 0, 0 }, at(y, 10))
+      assert.same({ 255, 0, 0 }, at(y, 89))
+      assert.same({ 255, 255, 255 }, at(y, 95))
+    end
+    assert.same({ 51, 51, 51 }, at(top + 19, 119))
+    assert.same({ 127, 127, 255 }, at(sheet:size(1) - 11, 10)) -- half of it lets white through
+    local below = sheet:narrow(1, top + 41, 16):to("f32")
+    if has_words then
+      assert.is_true(below:narrow(2, 11, 80):min():item() < 100) -- "first"
+      assert.is_true(below:narrow(2, 101, 80):min():item() < 100) -- cut, within its column
+      assert.equal(255, below:narrow(2, 183, 8):min():item())
+    end
+    page.shown, page.title, page.text = 1, nil, nil
+    ea.vis.sheet(path, page)
+    assert.same({ 10 + 40 + 30 + 10, 100, 3 }, ea.image.load(path).shape)
+    local gnuplot = require "edgeai.gnuplot"
+    local program_was = gnuplot.program
+    gnuplot.program = "no-gnuplot"
+    local ok, why = ea.vis.sheet(path, page)
+    gnuplot.program = program_was
+    assert.is_nil(ok)
+    assert.truthy(why:find("sheet.png has no words: gnuplot is not installed", 1, true), why)
+    assert.equal(255, ea.image.load(path):narrow(1, 51, 30):to("f32"):min():item())
+    assert.is_nil(program.read(path .. ".words.png"))
+    for sentence, case in pairs { ["expected the path of a PNG file"] = { "sheet.jpg", page },
+      ["there are no pictures to show"] = { path, { title = "x" } },
+      ["vis.sheet: a picture"] = { path, { { "x" } } } } do
+      local fine, message = pcall(ea.vis.sheet, unpack(case))
+      assert.is_false(fine)
+      assert.truthy(message:find(sentence, 1, true), message)
+    end
   end)
 
   it("by the experiments", function()
@@ -184,14 +238,16 @@ describe("pictures with words", function()
       .. "--set steps=2 --set layer=layer2/pre")
     assert.equal(0, code, err)
     assert.matches("a dream in", out)
-    assert.same({ 24, 36, 3 }, ea.image.load(folder .. "/d/deepdream.png").shape)
+    assert.same({ 24, 36, 3 }, ea.image.load(folder .. "/d/dream.png").shape)
+    assert.equal(10 + 2 * 90, ea.image.load(folder .. "/d/deepdream.png"):size(2))
     code, out, err = program.run(folder, "run " .. root .. "groups.lua --quiet --out g "
-      .. "--set model=net.safetensors --set photo=photo.png --set groups=2 --set steps=2")
+      .. "--set model=net.safetensors --set photo=photo.png --set groups=2 --set steps=2 "
+      .. "--set layer=layer2")
     assert.equal(0, code, err)
     assert.matches("2 groups", out)
     code, out, err = program.run(folder, "run " .. root .. "groups.lua --quiet --out p "
       .. "--set by=pca --set model=net.safetensors --set photo=photo.png --set groups=3 "
-      .. "--set steps=2")
+      .. "--set steps=2 --set layer=layer2")
     assert.equal(0, code, err)
     assert.matches("3 groups, [%d.]+ %% of the layer left over", out)
     code, out, err = program.run(folder, "run " .. root .. "channels.lua --quiet --out a "
@@ -214,6 +270,22 @@ describe("pictures with words", function()
         .. "model=net.safetensors %s"):format(root, script, script, more))
       assert.equal(0, code, err)
       assert.matches(script == "caricature" and "2 caricatures" or "3 pictures", out)
+    end
+    for _, part in ipairs { "train", "test" } do
+      os.execute(("mkdir -p '%s/many/%s'; cp -r '%s/pictures/a' '%s/pictures/b' '%s/many/%s'")
+        :format(folder, part, folder, folder, folder, part))
+    end
+    for k = 7, 16 do
+      local path = ("%s/many/test/%s/%d.png"):format(folder, k % 2 == 0 and "a" or "b", k)
+      ea.image.save(path, ea.rng("data", { index = k }):uniform { 8, 8, 3 })
+    end
+    for _, by in ipairs { "pca", "tsne" } do
+      code, out, err = program.run(folder, ("run %satlas.lua --quiet --out atlas-%s --set by=%s "
+        .. "--set model=net.safetensors --set data=./many --set layer=layer2 --set images=16 "
+        .. "--set grid=2 --set least=1 --set steps=2"):format(root, by, by))
+      assert.equal(0, code, err)
+      assert.matches("%d+ squares", out)
+      assert.matches("square by square", program.read(folder .. "/atlas-" .. by .. "/atlas.html"))
     end
     ea.image.save(folder .. "/other.png", ea.rng("other"):uniform { 16, 16, 3 })
     for script, case in pairs {
@@ -257,8 +329,28 @@ describe("ea.vis.watch", function()
       return tiny.hash(net:state_dict())
     end
     assert.equal(trained(false), trained(true))
-    local strip = ea.image.load(folder .. "/strip.png")
-    assert.same({ 2 * 37 + 1, 3 * 37 + 1, 1 }, strip.shape)
+    local strip = ea.image.load(folder .. "/strip.png", 3) -- a title, two rows of three
+    assert.same({ 10 + 34 + 2 * (36 + 16 + 10), 10 + 3 * 90, 3 }, strip.shape)
+    local whole = program.read(folder .. "/strip.png")
+    local function watched(epoch, net)
+      net.mean, net.std = { 0.5 }, { 0.25 }
+      ea.vis.watch(net, "conv2:1", folder .. "/strip.png", { every = 2, images = 3, steps = 2,
+        size = 12, channels = 1, seed = 1 }) { epoch = epoch } -- as after a resume
+      return ea.io.load(folder .. "/strip.npz").epochs:tolist()
+    end
+    assert.same({ 2, 2, 2, 4, 4, 4, 6, 6, 6 }, watched(6, tiny.net()))
+    local longer = ea.image.load(folder .. "/strip.png", 3)
+    local same = longer:narrow(1, 1, strip:size(1)):to("f32") - strip:to("f32")
+    assert.equal(0, same:abs():max():item())
+    assert.equal(strip:size(1) + 62, longer:size(1))
+    assert.same({ 2, 2, 2, 4, 4, 4 }, watched(4, tiny.net()))
+    assert.not_equal(whole, program.read(folder .. "/strip.png"))
+    assert.same({ 2, 2, 2 }, watched(2, tiny.net())) -- begun anew
+    local net = tiny.net() -- a picture that no gradient reaches ends no training
+    net.mean, net.std = { 0.5 }, { 0.25 }
+    ea.vis.watch(net, function(T) return T:mean(T "conv2") * 0 end, folder .. "/dead.png",
+      { steps = 1, size = 12, channels = 1 }) { epoch = 1 }
+    assert.truthy(program.read(folder .. "/dead.png"))
     local ok, message = pcall(ea.vis.watch, tiny.net(), "conv2:1", "strip.jpg")
     assert.is_false(ok)
     assert.matches("expected the path of a PNG file", message)

@@ -4,8 +4,7 @@
 
 local lucid, transform = ea.vis.lucid, ea.vis.transform
 
-local shared = require "shared"
-local folder = shared.folder .. "/golden/lucid/"
+local numbers = require "lucid_numbers"
 
 local function close(got, want, limit, what)
   got = got:detach():to("f64"):reshape(-1)
@@ -181,11 +180,8 @@ describe("ea.vis.transform", function()
 end)
 
 describe("Lucid's transforms", function()
-  if not shared.there(folder .. "expected.lua") then
-    pending(folder .. "expected.lua is not here (set EDGEAI_SHARED)")
-    return
-  end
-  local gold, fixtures = dofile(folder .. "expected.lua"), dofile(folder .. "fixtures.lua")
+  local gold, fixtures, has_read_all = numbers.of "vis_transform"
+  if not gold then return pending(numbers.absent) end
   local x = ea.empty({ 1, 4, 5, 1 }, "f64")
   for i = 1, 4 do for j = 1, 5 do x:set(1, i, j, 1, fixtures.I(0, i - 1, j - 1, 0)) end end
 
@@ -229,12 +225,14 @@ describe("Lucid's transforms", function()
   it("scale: values and gradients of the old bilinear rule", function()
     for _, factor in ipairs { 0.5, 0.9, 1.1, 1.5 } do
       local want = gold[("random_scale(%.1f)[4x5]"):format(factor)]
-      local v = x:clone():require_grad()
-      local y = apply(v, lucid.random_scale { factor })
-      assert.same(want.shape, y.shape)
-      close(y, want.value, 1e-6, "value")
-      y:backward(upstream(y.shape))
-      close(v.grad, want.grad, 1e-6, "gradient")
+      for dtype, limit in pairs { f64 = 1e-6, f32 = 2e-5 } do
+        local v = x:to(dtype):clone():require_grad()
+        local y = apply(v, lucid.random_scale { factor })
+        assert.same(want.shape, y.shape)
+        close(y, want.value, limit, "value")
+        y:backward(upstream(y.shape):to(dtype))
+        close(v.grad, want.grad, limit, "gradient")
+      end
     end
     for size, want in pairs(gold["standard_transforms.sizes"]) do
       for k, factor in ipairs(gold["standard_transforms.scales"]) do
@@ -266,6 +264,7 @@ describe("Lucid's transforms", function()
     end
     local v = { { -1, 2, 0, -3 }, { -1, -2, -0.5, -3 } }
     close(grad_of("redirected_relu", v), gold["redirected_relu.step0"].value, 0, "redirected")
+    close(grad_of("redirected_relu", v), gold["redirected_relu.step16"].value, 0, "still so")
     close(grad_of("redirected_relu", { { -1, 2, 7, 7 }, { -1, -2, 7, 8 } }, { high = 6 }),
       gold["redirected_relu6.step0"].value, 0, "ReLU6")
     local plain = grad_of("relu", v) -- at 0 ours passes nothing, TensorFlow's everything
@@ -310,6 +309,40 @@ describe("Lucid's transforms", function()
     assert.equal(13, #steps)
     assert.equal(3, #r.thresholds)
     assert.equal(gold["thresholds=(0,1,512)"].lucid_updates_before_snapshot[2], 2)
+  end)
+
+  it("has read all of the numbers that are its own", has_read_all)
+end)
+
+describe("ea.vis.lucid", function()
+  it("normalizes gradients, of each image by itself", function()
+    local v = pictures(2, 3, 4, 3):require_grad()
+    local y = lucid.apply(T_of(v), v, { lucid.normalize_gradient { 3 } }, 1)
+    close(y, v, 0, "the pictures")
+    local g = ea.rng("g"):normal({ 2, 3, 4, 3 }, 0, 5, "f64")
+    y:backward(g)
+    for k, length in ipairs { 3, 1 } do
+      close(v.grad[k], g[k] * (length / g[k]:norm():item()), 1e-9, "gradient " .. k)
+    end
+  end)
+
+  it("puts something behind what is transparent, as transforms do without being asked", function()
+    local v = pictures(2, 6, 6, 4)
+    v:narrow(4, 4, 1):fill(1)
+    local y = lucid.apply(T_of(v), v, { lucid.collapse_alpha_random() }, 1)
+    close(y, v:narrow(4, 1, 3), 1e-9, "opaque")
+    ea.seed(3)
+    local net = ea.nn.resnet { depth = 8, widths = { 4, 4, 8, 8 } }
+    net.mean, net.std = { 0.5, 0.5, 0.5 }, { 0.25, 0.25, 0.25 }
+    for _, list in ipairs { false, {}, { transform.jitter(1) }, { transform.roll(1),
+      transform.background(0.2) } } do
+      local r = ea.vis.render(net, "layer1/pre:1", { steps = 2, size = 16, quiet = true,
+        param = ea.vis.param.fourier { alpha = true }, transforms = list or nil })
+      assert.same({ 1, 16, 16, 4 }, r.images.shape)
+    end
+    local r = ea.vis.render(net, "layer1/pre:1", { steps = 2, size = 16, quiet = true,
+      lucid = true, param = ea.vis.param.fourier { alpha = true } })
+    assert.same({ 1, 16, 16, 4 }, r.images.shape)
   end)
 end)
 

@@ -56,6 +56,35 @@ local function conv2d(inputs, attrs)
   end)
 end
 
+--- Every number of x into the window that it reaches.
+local function conv_transpose2d(inputs, attrs)
+  local x, w = inputs[1]:tolist(), inputs[2]:tolist()
+  local bias = inputs[3] and inputs[3]:tolist()
+  local stride, pad, dilation = attrs.stride or 1, attrs.pad or 0, attrs.dilation or 1
+  local groups, kh, kw, og = attrs.groups or 1, #w[1][1], #w[1][1][1], #w[1]
+  local more = (attrs.output_pad or 0) + 1 - 2 * pad
+  local oh = (#x[1] - 1) * stride + dilation * (kh - 1) + more
+  local ow = (#x[1][1] - 1) * stride + dilation * (kw - 1) + more
+  local y = fill(#x, oh, ow, og * groups, function(_, _, _, o) return bias and bias[o] or 0 end)
+  for n, image in ipairs(x) do
+    for i, line in ipairs(image) do
+      for j, pixel in ipairs(line) do
+        for a = 0, kh - 1 do
+          for b = 0, kw - 1 do
+            local row = y[n][(i - 1) * stride - pad + a * dilation + 1]
+            local to = row and row[(j - 1) * stride - pad + b * dilation + 1]
+            for c = 1, to and #pixel or 0 do
+              local first = math.floor((c - 1) / (#pixel / groups)) * og
+              for o = 1, og do to[first + o] = to[first + o] + pixel[c] * w[c][o][a + 1][b + 1] end
+            end
+          end
+        end
+      end
+    end
+  end
+  return y
+end
+
 local function conv_case(name, x, w, attrs, bias)
   return {
     op = "conv2d", name = name, attrs = attrs, reference = conv2d,
@@ -67,6 +96,20 @@ local function conv_case(name, x, w, attrs, bias)
       return list
     end,
   }
+end
+
+local function transpose_case(name, x, w, attrs, bias)
+  local case = conv_case(name, x, w, attrs)
+  case.op, case.reference = "conv_transpose2d", conv_transpose2d
+  if not bias then return case end
+  local inputs = case.inputs
+  case.grad = { 1, 2, 3 }
+  case.inputs = function(dtype, rand)
+    local list = inputs(dtype, rand)
+    list[3] = rand({ w[2] * (attrs.groups or 1) }, list[2].dtype)
+    return list
+  end
+  return case
 end
 
 --- Rows of the last axis as a list of tables (shared with `nested`), and `nested` itself.
@@ -113,6 +156,17 @@ local function norm_case(name, size, attrs)
         rand({ c }, master):square() + 0.5 }
     end,
   }
+end
+
+local function moments(inputs)
+  local rows = rows_of(inputs[1])
+  local mean, var = {}, {}
+  for k = 1, #rows[1] do
+    local column = {}
+    for r, row in ipairs(rows) do column[r] = row[k] end
+    mean[k], var[k] = mean_and_var(column)
+  end
+  return { mean, var }
 end
 
 local function layer_norm(inputs, attrs)
@@ -259,12 +313,26 @@ return function()
     conv_case("depthwise", { 2, 5, 5, 16 }, { 16, 1, 3, 3 }, { pad = 1, groups = 16 }),
     conv_case("depthwise, stride 2, twice the channels", { 2, 5, 5, 3 }, { 6, 1, 3, 3 },
       { pad = 1, stride = 2, groups = 3 }, true),
+    transpose_case("4x4, stride 2: twice the size", { 2, 4, 5, 16 }, { 16, 8, 4, 4 },
+      { stride = 2, pad = 1 }),
+    transpose_case("4x4, stride 2, 32 channels, bias", { 3, 4, 4, 32 }, { 32, 24, 4, 4 },
+      { stride = 2, pad = 1 }, true),
+    transpose_case("3x3, output_pad", { 2, 3, 4, 3 }, { 3, 5, 3, 3 },
+      { stride = 2, pad = 1, output_pad = 1 }),
+    transpose_case("3x3, stride 1", { 2, 4, 3, 4 }, { 4, 6, 3, 3 }, {}),
+    transpose_case("2x2, stride 3, gaps", { 1, 3, 2, 2 }, { 2, 3, 2, 2 }, { stride = 3 }, true),
+    transpose_case("dilation 2, groups", { 1, 4, 4, 6 }, { 6, 2, 3, 3 },
+      { dilation = 2, groups = 3, pad = 1 }, true),
+    transpose_case("2x3, not square", { 1, 3, 4, 3 }, { 3, 2, 2, 3 }, { stride = 2 }),
     conv_case("pad wider than the kernel", { 1, 3, 3, 2 }, { 2, 2, 3, 3 }, { pad = 3 }),
 
     norm_case("training", { 3, 4, 2, 5 }, { training = true }),
     norm_case("training, relu, 19 channels", { 2, 3, 3, 19 }, { training = true, relu = true }),
     norm_case("evaluation", { 3, 4, 2, 5 }, {}),
     norm_case("evaluation, relu", { 2, 3, 3, 17 }, { relu = true }),
+    image_case("moments", "19 channels", { 3, 2, 3, 19 }, {}, moments),
+    image_case("moments", "64 channels of 300 rows", { 300, 64 }, {}, moments),
+    image_case("moments", "one row", { 1, 7 }, {}, moments),
     norm_case("of vectors, eps 0.1", { 7, 16 }, { training = true, eps = 0.1 }),
 
     image_case("max_pool2d", "2", { 2, 5, 4, 3 }, { size = 2 }, max_pool),

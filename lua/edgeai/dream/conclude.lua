@@ -39,6 +39,10 @@ return function(run, r)
     print(("activations off their targets by %.2f of these before, %.2f after; diversity %.2f")
       :format(q.target_error.before, q.target_error.after, q.diversity))
   end
+  if #q.dead > 0 then
+    print(("%d dreams could not be improved or are of one colour: numbers %s%s"):format(#q.dead,
+      table.concat(q.dead, ", ", 1, math.min(10, #q.dead)), #q.dead > 10 and ", ..." or ""))
+  end
   if q.learning_seconds then
     print(("of dreams, %s learned along with them"):format(t.students[1]))
   end
@@ -53,7 +57,7 @@ return function(run, r)
     dreams = { count = q.count, engine = q.engine, priors = q.priors, seconds = q.seconds,
       target_error = q.target_error and q.target_error.after or nil,
       target_error_before = q.target_error and q.target_error.before or nil,
-      learning_seconds = q.learning_seconds, also = q.also, diversity = q.diversity,
+      learning_seconds = q.learning_seconds, also = q.also, diversity = q.diversity, dead = #q.dead,
       agreement = 100 * q.agreement, confidence = q.confidence },
     pictures = pictures(run, { teacher = r.teacher, split = r.split, metadata = r.metadata,
       report = q, data = r.data, sets = t.sets, accuracy = found, students = t.students,

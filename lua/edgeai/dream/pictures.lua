@@ -61,7 +61,8 @@ local function clusters(path, r, activations, labels)
     if #list > 0 then series[#series + 1] = { name = ("cluster %d"):format(m), x = x, y = y } end
   end
   local x, y = xy(directions:project(found.centroids), sequence(1, found.counts:size(1)))
-  series[#series + 1] = { name = "centroids", x = x, y = y, colour = "#000000" }
+  series[#series + 1] = { name = "centroids", x = x, y = y, colour = "#000000",
+    size = 2 }
   return plot.scatter(path, { title = ("Activations of the class %s: %d clusters"):format(
     r.data.names[r.class], k), x = "first principal component",
     y = "second principal component", series = series })
@@ -101,18 +102,27 @@ local function samples(path, r)
   for label = 1, r.data.classes do
     for i = 1, columns do list[#list + 1] = rows[label][i] end
   end
-  image.save(path, image.grid(list, { columns = columns, scale = 2 }))
+  local grid = image.grid(list, { columns = columns, scale = math.max(1, math.floor(
+    600 / r.data.classes / list[1]:size(1))) })
+  if grid:size(3) == 1 then grid = ops.functions.concat({ grid, grid, grid }, { axis = 3 }) end
+  image.save(path, grid)
+  plot.pictures(path, { picture = path, rows = r.data.names, title = "Dreams" }) -- else without
   return true
 end
 
+local words = { noise = "noise", dreams = "dreams", alternate = "other data", real = "real images",
+  real10pct = "metadata's images" }
+
 local function bars(path, r)
-  local series = {}
+  local series, names = {}, {}
+  for k, set in ipairs(r.sets) do names[k] = words[set] or set end
   for i, name in ipairs(r.students) do
     local values = {}
     for k, set in ipairs(r.sets) do values[k] = r.accuracy[name][set] end
     series[i] = { name = name, values = values }
   end
-  return plot.bars(path, { title = "Test accuracy by what was learned from", categories = r.sets,
+  return plot.bars(path, { title = ("Test accuracy%s by what was learned from"):format(
+    #series == 1 and " of " .. series[1].name or ""), categories = names,
     y = "accuracy [%]", numbers = "%.1f", y_range = { 0, 100 }, series = series })
 end
 
@@ -145,7 +155,7 @@ local function terms(path, r)
     series[#series + 1] = { name = name, y = y }
   end
   return plot.lines(path, { title = "Synthesis: the last step of each part", x = "part",
-    y = "term of the loss", series = series })
+    y = #series == 1 and series[1].name or "term of the loss", series = series })
 end
 
 return function(run, results)

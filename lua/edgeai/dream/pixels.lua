@@ -10,6 +10,8 @@
 -- The spectra are scaled by frequency^-1.5. Lucid's ^-1 makes, in the tens of steps that tens of
 -- thousands of images leave time for, images of a third of a photograph's contrast, and rougher for
 -- it: what a student learns from them is of little use on photographs.
+-- An image that no gradient reaches, or that ends as one colour, is kept and named, so that a long
+-- run is not lost to it; a part of nothing but such images stops it, with the reason.
 
 local F = require "edgeai.ffi"
 local grad = require "edgeai.grad"
@@ -36,18 +38,28 @@ local function goal_of(self, labels, targets)
   return goal
 end
 
---- Images of the part of number k: see Fast:batch_of.
-function Pixels:batch_of(k, labels, targets)
-  local o = self.opts
-  local vis = require "edgeai.vis"
-  local goal = goal_of(self, labels, targets)
-  local result = vis.render(self.teacher, goal, { images = labels:size(1), steps = o.steps,
+local function render(self, k, goal, n, dead)
+  local o, vis = self.opts, require "edgeai.vis"
+  return vis.render(self.teacher, goal, { images = n, steps = o.steps,
     size = { o.shape[1], o.shape[2] }, channels = o.shape[3], mean = o.mean, std = o.std,
     seed = o.seed, first = (k - 1) * o.batch + 1, precision = o.precision, memory = o.memory,
-    quiet = true,
+    quiet = true, dead = dead,
     optimizer = vis.optimizer.adam { lr = o.lr },
     param = vis.param.fourier { decay = 1.5 }, transforms = { vis.transform.jitter(o.shift),
       vis.transform.scale(0.95, 1.1), vis.transform.rotate(5), vis.transform.flip() } })
+end
+
+--- Images of the part of number k: see Fast:batch_of. A third result: the numbers, in the part, of
+-- those that are dead.
+function Pixels:batch_of(k, labels, targets)
+  local o, n = self.opts, labels:size(1)
+  local goal = goal_of(self, labels, targets)
+  local result = render(self, k, goal, n, "keep")
+  if #result.dead == n then
+    local _, message = pcall(render, self, k, goal, n, "stop") -- says why
+    F.raise("dream: nothing improves any image of part %d: %s", k,
+      (tostring(message):gsub("^.-render: ", ""):gsub("; dead = .*$", "")))
+  end
   if result.interrupted then
     F.raise("interrupted in part %d of the dreams; the same call goes on", k)
   end
@@ -62,7 +74,7 @@ function Pixels:batch_of(k, labels, targets)
   end
   return grad.no_grad(function()
     return (result.images * 255 + 0.5):clamp(0, 255):to("u8")
-  end), terms
+  end), terms, result.dead
 end
 
 --- Nothing goes on from part to part.

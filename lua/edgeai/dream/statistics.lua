@@ -9,12 +9,11 @@
 
 local F = require "edgeai.ffi"
 local Module = require "edgeai.nn.module"
+local ops = require "edgeai.ops"
 local tensor = require "edgeai.tensor"
 
 local Statistics = {}
 Statistics.__index = Statistics
-
-local axes = { [2] = { 1 }, [4] = { 1, 2, 3 } }
 
 --- For a network with batch norms; momentum 0: each batch for itself.
 local function new(net, momentum)
@@ -41,9 +40,8 @@ function Statistics:measure(fn, ...)
   local result = Module.observe(function(m, x)
     local layer = self.layers[m]
     if not layer then return end
-    local wide = x:to("f32")
-    local mean = wide:mean { axes = axes[x.ndim] }
-    local var = wide:var { axes = axes[x.ndim], correction = 0 }
+    local moments = ops.functions.moments(x)
+    local mean, var = moments:select(1, 1), moments:select(1, 2)
     list[#list + 1], list[#list + 2] = mean, var
     layer.at = #list - 1
     if self.momentum > 0 then -- share is 0 until there was a batch

@@ -43,7 +43,8 @@
 -- after: sqrt of |a - t|^2 / |t|^2 over all images as written), confidence (mean largest
 -- probability), agreement (share of images that the teacher takes for what they were to be),
 -- diversity (mean distance of an image's activation from its class's mean, to that of the targets;
--- 0: all alike), losses }.
+-- 0: all alike), dead (numbers of images, from 1, that the engine "pixels" could not improve or
+-- that ended as one colour: kept, and of no use), losses }.
 
 local F = require "edgeai.ffi"
 local checkpoint = require "edgeai.train.checkpoint"
@@ -194,12 +195,14 @@ end
 local function make_part(self, k)
   local o = self.opts
   local targets, labels = wanted(self, k)
-  local images, terms = self.maker:batch_of(k, labels, o.priors.target ~= 0 and targets or nil)
+  local images, terms, dead = self.maker:batch_of(k, labels,
+    o.priors.target ~= 0 and targets or nil)
   local part = { images = images, labels = labels, targets = targets }
   answer(self, part)
   files.save(o.folder, k, part, self.key)
   if k <= 4 then sheet(self, k, part) end
-  local record = { first = terms[1], last = terms[2], student = learn(self, k, images) }
+  local record = { first = terms[1], last = terms[2], student = learn(self, k, images),
+    dead = dead and #dead > 0 and dead or nil }
   self.losses[k], self.done = record, k
   self.quality:add(part)
   return record
@@ -307,7 +310,12 @@ return function(teacher, meta, opts)
   report.count, report.parts, report.engine = self.parts * o.batch, self.parts, o.engine
   report.priors, report.folder, report.losses = o.priors, o.folder, self.losses
   report.seconds = self.seconds - self.learning
-  report.scale = o.scale
+  report.scale, report.dead = o.scale, {}
+  for k, record in ipairs(self.losses) do
+    for _, i in ipairs(record.dead or {}) do
+      report.dead[#report.dead + 1] = (k - 1) * o.batch + i
+    end
+  end
   if self.learner then
     report.also = o.student.also
     report.student, report.learning_seconds = o.student.net:eval(), self.learning

@@ -244,12 +244,17 @@ function engine:go_to(step)
   self.optimizer:go_to(step)
 end
 
---- Another objective or other transforms from here on.
+--- Another objective or other transforms from here on; raises, and all stays, if these do not work.
 function engine:change(objective, transforms)
+  local o, was, were = self.opts, self.objective, self.opts.transforms
+  self.objective, o.transforms = objective or was, transforms or were
+  local ok, names = pcall(needed_layers, self)
+  if not ok then
+    self.objective, o.transforms = was, were
+    error(names, 0)
+  end
   self:free()
-  self.names = nil
-  if objective then self.objective, self.terms = objective, objective:terms() end
-  if transforms then self.opts.transforms = transforms end
+  self.names, self.terms = names, self.objective:terms()
 end
 
 --- Bytes that all steps together need at most: graphs stay once they are recorded.

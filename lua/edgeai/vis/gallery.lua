@@ -4,8 +4,9 @@
 --   ea.vis.gallery("gallery.html", { title = "group3", text = "what its channels look for",
 --     scale = 4, { picture, "channel 1", "mean activation 3.2" }, ... })
 --
--- A picture is what ea.image takes; scale: screen pixels for one of its pixels (4). Items may also
--- be { heading = "..." }. Written atomically.
+-- A picture is what ea.image takes; scale: screen pixels for one of its pixels (4); columns: how
+-- many stand side by side (as many as the window has room for). Items may also be { heading =
+-- "..." }. Written atomically.
 
 local F = require "edgeai.ffi"
 local image = require "edgeai.image"
@@ -46,7 +47,7 @@ local head = [[<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>%s</title><style>
 body { font: 15px/1.4 system-ui, sans-serif; margin: 2em; background: #16181d; color: #e8e8ea }
 h1, h2 { font-weight: 600 } h2 { margin: 1.6em 0 .6em } p { max-width: 50em; color: #b5b8c0 }
-.all { display: flex; flex-wrap: wrap; gap: 14px } figure { margin: 0 }
+.all { gap: 14px; display: %s } figure { margin: 0 }
 img { image-rendering: pixelated; display: block; border-radius: 4px }
 figcaption { font-size: 13px; max-width: 160px } small { color: #8d929c }
 </style></head><body><h1>%s</h1>
@@ -65,7 +66,10 @@ return function(path, given)
   end
   local scale = given.scale or 4
   local title = escape(given.title or "")
-  local parts = { head:format(title, title, escape(given.text or "")) }
+  local columns = given.columns
+    and ("grid; grid-template-columns: repeat(%d, max-content)"):format(given.columns)
+  local parts = { head:format(title, columns or "flex; flex-wrap: wrap", title,
+    escape(given.text or "")) }
   for _, item in ipairs(given) do
     if item.heading then
       parts[#parts + 1] = ('</div><h2>%s</h2><div class="all">\n'):format(escape(item.heading))

@@ -12,6 +12,7 @@
 local F = require "edgeai.ffi"
 local objective = require "edgeai.vis.objective"
 local session = require "edgeai.vis.session"
+local transform = require "edgeai.vis.transform"
 
 local C = F.C
 local handle = {}
@@ -43,7 +44,8 @@ end
 --- The images {n, h, w, c} as they are.
 function handle:peek() return alive(self).engine:images() end
 
---- Changes what is to come: { lr, objective, transforms }, any of them.
+--- Changes what is to come: { lr, objective, transforms }, any of them. What cannot be made changes
+-- nothing.
 function handle:tweak(given)
   local s = alive(self)
   local o = F.options(given, { lr = F.none, objective = F.none, transforms = F.none }, "tweak")
@@ -51,14 +53,17 @@ function handle:tweak(given)
     if type(o.lr) ~= "number" or not (o.lr >= 0) then
       F.raise("tweak: lr must be a number of at least 0, got %s", tostring(o.lr))
     end
-    s.engine.optimizer.lr = o.lr
   end
   local goal = o.objective and objective.as(o.objective, "tweak")
   local images = goal and goal:needs()
   if images and images ~= s.engine.n then
     F.raise("tweak: the objective is for %d images, this rendering has %d", images, s.engine.n)
   end
-  if goal or o.transforms then s.engine:change(goal, o.transforms) end
+  if o.transforms ~= nil then transform.need_list(o.transforms, "tweak") end
+  if goal or o.transforms then
+    s:frozen(function() s.engine:change(goal, o.transforms) end)
+  end
+  if o.lr ~= nil then s.engine.optimizer.lr = o.lr end
   return self
 end
 

@@ -41,6 +41,8 @@ vis.nmf = require "edgeai.vis.nmf"
 vis.atlas = require "edgeai.vis.atlas"
 vis.watch = require "edgeai.vis.watch"
 vis.gallery = require "edgeai.vis.gallery"
+vis.sheet = require "edgeai.vis.sheet"
+vis.exhibit = require "edgeai.vis.exhibit"
 vis.octaves = require "edgeai.vis.octaves"
 vis.optimizer = require "edgeai.vis.optimizer"
 --- The colour matrix of a data set: vis.colour(split); see colour.lua.

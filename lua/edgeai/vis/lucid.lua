@@ -8,6 +8,9 @@
 --   random_rotate(list)   degrees, times 3.14 / 180; the nearest pixel, 0 outside; its gradient is
 --                         the picture of gradients turned back, not the adjoint
 --   crop_or_pad_to(h, w)  around the middle, 0 outside
+--   normalize_gradient(scales)   the picture as it is; its gradient is brought to length 1, for
+--                         each image, or to its number in the list of scales
+--   collapse_alpha_random(sd)    {r, g, b, alpha} over a random picture (transform.background's)
 --   standard()            pad 12, jitter 8, scale 0.90, 0.92, ..., 1.10, rotate -10..10 and five
 --                         times 0, jitter 4
 
@@ -16,6 +19,7 @@ local ffi = require "ffi"
 local grad = require "edgeai.grad"
 local ops = require "edgeai.ops"
 local random = require "edgeai.random"
+local transform = require "edgeai.vis.transform"
 
 local functions = ops.functions
 local lucid = {}
@@ -62,6 +66,17 @@ local rotate = grad.custom("lucid_rotate", {
     return functions.warp(x, there, { mode = 1 })
   end,
   backward = function(ctx, g) return functions.warp(g, ctx.back, { mode = 1 }) end,
+})
+
+local unit_gradient = grad.custom("lucid_normalize_gradient", {
+  forward = function(ctx, x, scales)
+    ctx.scales = scales
+    return x * 1
+  end,
+  backward = function(ctx, g)
+    local length = g:square():sum({ axes = { 2, 3, 4 }, keep = true }):sqrt()
+    return g * (ctx.scales / length:clamp { low = 1e-30 })
+  end,
 })
 
 -- ---- transforms --------------------------------------------------------------------------------
@@ -131,6 +146,25 @@ kinds.crop_or_pad_to = function(self, _, x)
   return x
 end
 
+kinds.normalize_gradient = function(self, T, x)
+  local scales = T:slot({ T.n, 1, 1, 1 }, function(t, context)
+    for k = 1, T.n do t:narrow(1, k, 1):fill(self.scales[context.ids[k]] or 1) end
+  end)
+  return unit_gradient(x, scales)
+end
+
+kinds.collapse_alpha_random = function(self, T, x)
+  return transform.apply(T, x, { transform.background(self.sd) }, { x:size(2), x:size(3) })
+end
+
+--- See the top of this file.
+function lucid.normalize_gradient(scales)
+  return { lucid = "normalize_gradient", scales = scales or {} }
+end
+--- See the top of this file.
+function lucid.collapse_alpha_random(sd)
+  return { lucid = "collapse_alpha_random", sd = sd or 0.5 }
+end
 --- See the top of this file.
 function lucid.pad(w, mode) return { lucid = "pad", w = w, mode = mode or "reflect" } end
 --- See the top of this file.

@@ -25,12 +25,37 @@ local function whole(o, name, least)
   end
 end
 
+--- A value in words: "{2, 3}", "x".
+local function shown(v)
+  if type(v) ~= "table" then return tostring(v) end
+  local words = {}
+  for i, x in ipairs(v) do words[i] = tostring(x) end
+  return "{" .. table.concat(words, ", ") .. "}"
+end
+
 local function pair_of(v, name)
   if type(v) == "number" then v = { v, v } end
-  if type(v) ~= "table" or #v ~= 2 or type(v[1]) ~= "number" or type(v[2]) ~= "number" then
-    F.raise("render: %s must be {height, width}", name)
+  local ok = type(v) == "table" and #v == 2
+  for i = 1, 2 do
+    ok = ok and type(v[i]) == "number" and v[i] % 1 == 0 and v[i] >= 1
+  end
+  if not ok then
+    F.raise("render: %s must be pixels, a whole number or {height, width}, got %s", name, shown(v))
   end
   return v
+end
+
+--- Raises unless thresholds are steps, each above the one before, that are all reached.
+local function check_thresholds(o)
+  local list, last = o.thresholds, o.lucid and -1 or 0
+  for i = 1, type(list) == "table" and #list or 1 do
+    local at = type(list) == "table" and list[i]
+    if type(at) ~= "number" or at % 1 ~= 0 or at <= last or at > (o.steps or at) then
+      F.raise("render: thresholds must be a list of rising steps%s, as in { 64, 256 }, got %s",
+        o.steps and (" up to %d"):format(o.steps) or "", shown(list))
+    end
+    last = at
+  end
 end
 
 --- Mean and deviation of the network's input, one number a channel.
@@ -48,12 +73,26 @@ local function input_statistics(net, o, channels)
   return mean, std
 end
 
+--- The transforms with something behind what is transparent: networks see no alpha.
+local function with_background(o)
+  local list = { o.lucid and lucid.collapse_alpha_random() or transform.background() }
+  for i, t in ipairs(o.transforms) do
+    local name = type(t) == "table" and (t.lucid or t.name)
+    if name == "background" or name == "collapse_alpha_random" then return o.transforms end
+    list[i + 1] = t
+  end
+  return list
+end
+
 --- Options for rendering `goal` (an objective) on net, from what was given.
 return function(net, goal, given)
   local o = F.options(given, defaults, "render")
   if not Module.is(net) then F.raise("render: expected a network first, got a %s", type(net)) end
   local least = { images = 1, steps = 1, batch = 1, first = 1, redirect = 0, seed = 0 }
   for name, n in pairs(least) do whole(o, name, n) end
+  if type(o.memory) ~= "number" or not (o.memory > 0) then
+    F.raise("render: memory must be bytes, a number above 0, got %s", tostring(o.memory))
+  end
   local shape = net.input_shape or {}
   o.size = pair_of(o.size or { shape[2] or 32, shape[3] or 32 }, "size")
   o.channels = o.channels or shape[4] or 3
@@ -68,8 +107,10 @@ return function(net, goal, given)
   o.made = o.param:build(o.size, o.channels)
   o.coupled = o.coupled or o.made.coupled
   o.input = pair_of(o.input or (shape[2] and { shape[2], shape[3] }) or o.made.size, "input")
+  if o.transforms ~= nil then transform.need_list(o.transforms, "render") end
   o.transforms = o.transforms or o.lucid and lucid.standard() or transform.standard(o.input[1])
-  if o.made.alpha and not o.transforms[1] then o.transforms = { transform.background() } end
+  if o.made.alpha then o.transforms = with_background(o) end
+  if o.thresholds ~= nil then check_thresholds(o) end
   o.thresholds = o.thresholds or { o.steps or 256 }
   o.steps = o.steps or o.thresholds[#o.thresholds]
   if o.lucid then -- it counts from 0 and includes the last

@@ -16,7 +16,8 @@
 --   blur(most)            a 3 x 3 binomial blur, as a share drawn from 0 to most
 --   colour(brightness, contrast)   x <- (x - 1/2) (1 + contrast u) + 1/2 + brightness v with u, v
 --                         in [-1, 1]
---   background(sd)        {r, g, b, alpha} over a random picture, Fourier noise of deviation sd
+--   background(sd)        {r, g, b, alpha} over a random picture, Fourier noise of deviation sd;
+--                         the first one for images with alpha, where it is not in the list
 --
 -- A transform is { name, ... }; a list of them goes from left to right. Neighbours that move pixels
 -- are joined to one resampling (bilinear; its adjoint is exact), and the last of them makes the
@@ -303,12 +304,23 @@ local function names()
   return text.keys(list)
 end
 
+--- Raises unless `list` is one: a single transform would be taken for an empty list.
+function transform.need_list(list, where)
+  local is_list = type(list) == "table"
+  for key in pairs(is_list and list or {}) do is_list = is_list and type(key) == "number" end
+  if not is_list then
+    F.raise("%s: transforms must be a list, as in { ea.vis.transform.jitter(2) }, {} for none; got "
+      .. "%s", where, type(list) == "table" and "one transform" or "a " .. type(list))
+  end
+end
+
 local function check(list)
   for i, t in ipairs(list) do
     local name = type(t) == "table" and t.name
     if not name or not transform.known(name) then
       F.raise("transforms: item %d must be one of ea.vis.transform.%s, got %s", i,
-        text.list(names(), "or"), type(t) == "table" and tostring(name) or type(t))
+        text.list(names(), "or"), type(t) ~= "table" and "a " .. type(t)
+        or t.lucid and "one of ea.vis.lucid, which go with lucid = true" or tostring(name))
     end
   end
 end

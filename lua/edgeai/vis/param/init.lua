@@ -156,6 +156,13 @@ function spec:build(size, channels)
   end
   local near = o.within and ball(o.within)
   if near and not picture then F.raise("param: within needs an image to stay near to") end
+  if o.mask ~= nil then
+    if not picture then F.raise("param: a mask needs an image to keep outside of it") end
+    local mask = F.need_tensor(o.mask, "param: mask")
+    if mask:numel() ~= h * w or mask:size(1) ~= h then
+      F.raise("param: the mask must be {%d, %d}, as the images, got %s", h, w, F.describe(mask))
+    end
+  end
   local function image(values, T)
     local x = made.raw(values, T)
     x = made.finished and x or colour.decode(x, matrix, o.squash)
@@ -164,7 +171,6 @@ function spec:build(size, channels)
       x = start + near(x - start)
     end
     if o.mask then
-      if not picture then F.raise("param: a mask needs an image to keep outside of it") end
       local mask = T:constant(o.mask):reshape(1, h, w, 1)
       x = x * mask + T:rows(picture) * (1 - mask)
     end
