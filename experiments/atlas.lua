@@ -30,7 +30,7 @@ local cells, means = atlas.cells(points, A, { grid = cfg.grid, least = cfg.least
 local run = ea.run.open("atlas", cfg)
 local goal = ea.vis.objectives.direction_neuron(cfg.layer, means, { cossim_pow = 2 })
 local r = ea.vis.render(net, goal, { steps = cfg.steps, seed = cfg.seed, precision = cfg.precision,
-  dead = "keep" })
+  dead = "keep", out = run:path("squares") })
 
 local h, w, c = r.images:size(2), r.images:size(3), r.images:size(4)
 local canvas = ea.full({ cfg.grid * h, cfg.grid * w, c }, 1)

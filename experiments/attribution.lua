@@ -25,6 +25,10 @@ local logits = ea.no_grad(function() return net(x) end)
 local _, order = logits:topk { k = 2 }
 local class = cfg.class > 0 and cfg.class or order:get(1, 1)
 local against = cfg.against > 0 and cfg.against or order:get(1, order:get(1, 1) == class and 2 or 1)
+if math.max(class, against) > logits:size(2) then
+  error(("%s has %d classes; there is no class %d"):format(cfg.model, logits:size(2),
+    math.max(class, against)), 0)
+end
 local names = net.meta and net.meta.names or {}
 local function name(k) return names[k] or "class " .. k end
 

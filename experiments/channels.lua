@@ -39,8 +39,11 @@ local options = { steps = cfg.steps, seed = cfg.seed, precision = cfg.precision,
   param = ea.vis.param[cfg.param] { colour = colour ~= "none" and colour },
   transforms = cfg.transforms == "none" and {} or nil, lucid = cfg.transforms == "lucid",
   dead = "keep" }
-local most = ea.vis.render(net, goal - smooth, options)
-local least = cfg.negative and ea.vis.render(net, -goal - smooth, options)
+local function render(name, sign) -- in a folder: --resume goes on
+  options.out = run:path(name)
+  return ea.vis.render(net, sign * goal - smooth, options)
+end
+local most, least = render("most", 1), cfg.negative and render("least", -1)
 
 local names = cfg.layer == "output" and net.meta and net.meta.names
 local columns = cfg.negative and 2 * math.ceil(math.sqrt(count / 2)) or count <= 10 and 5

@@ -56,10 +56,10 @@ local names, rows = net.meta and net.meta.names or {}, {}
 local page = { title = "What the defaults rest on", scale = cfg.scale, columns = cfg.classes,
   text = ("classes of %s, %d steps; what %s names rightly without details"):format(cfg.model,
     cfg.steps, cfg.judge) }
-for _, s in ipairs(settings) do
+for row, s in ipairs(settings) do
   local r = ea.vis.render(net, goal, { steps = cfg.steps, seed = cfg.seed, dead = "keep",
     precision = cfg.precision, param = ea.vis.param[s.param] { colour = s.colour },
-    transforms = s.transforms, lucid = s.lucid })
+    transforms = s.transforms, lucid = s.lucid, out = run:path("row-" .. row) })
   local sharp, coarse = recognised(r.images), recognised(without_details(r.images))
   rows[#rows + 1] = { setting = s[1], recognised = sharp, coarse = coarse, seconds = r.seconds }
   page[#page + 1] = { heading = ("%s: %.0f %%"):format(s[1], coarse) }

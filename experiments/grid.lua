@@ -31,7 +31,8 @@ local places = A:reshape(h * w, c)
 
 local run = ea.run.open("grid", cfg)
 local r = vis.render(net, vis.objectives.direction(cfg.layer, places, { cossim_pow = cfg.power }), {
-  size = cfg.side, steps = cfg.steps, seed = cfg.seed, precision = cfg.precision, dead = "keep" })
+  size = cfg.side, steps = cfg.steps, seed = cfg.seed, precision = cfg.precision, dead = "keep",
+  out = run:path("places") })
 
 local strength = places:square():sum({ axes = { 2 } }):sqrt()
 strength = strength / strength:max():item()

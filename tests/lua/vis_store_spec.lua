@@ -60,6 +60,23 @@ describe("a rendering in a folder", function()
     program.remove(dir)
   end)
 
+  it("still knows which images were dead", function()
+    local dir, part = program.folder(), network()
+    part:requires_grad(false)
+    part.bn1.weight[2], part.bn1.bias[2] = 0, -5
+    local o = quick { redirect = 0, dead = "keep", transforms = {}, batch = 2, steps = 4,
+      out = dir }
+    o.on_step = function(step)
+      if step == 3 then require("edgeai.ffi").C.ea_interrupt_raise(2) end
+    end
+    local goal = obj.channel("relu", { 1, 2, 3, 2 })
+    assert.is_true(ea.vis.render(part, goal, o).interrupted)
+    require("edgeai.ffi").C.ea_interrupt_clear()
+    o.on_step = nil
+    for _ = 1, 2 do assert.same({ 2, 4 }, ea.vis.render(part, goal, o).dead) end
+    program.remove(dir)
+  end)
+
   it("streams many images through a bounded memory", function()
     local targets = ea.rng("targets"):normal { 150, 8 }
     local function rendered(n, more)

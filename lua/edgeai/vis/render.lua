@@ -132,8 +132,12 @@ end
 
 --- The batch of images first..last: from its file, or rendered.
 local function one_batch(self, keep, result, first, last, bar)
-  local known = keep and keep:batch(first, last)
-  if known then return put(result, known, first) end
+  local known, dead
+  if keep then known, dead = keep:batch(first, last) end
+  if known then
+    for _, id in ipairs(dead) do result.dead[#result.dead + 1] = id end
+    return put(result, known, first)
+  end
   local ids = {}
   for k = first, last do ids[#ids + 1] = k end
   self:start(ids)
@@ -148,7 +152,7 @@ local function one_batch(self, keep, result, first, last, bar)
   result.peak = math.max(result.peak or 0, self.engine:peak())
   for _, id in ipairs(self.dead) do result.dead[#result.dead + 1] = id end
   if keep and self.interrupted then keep:suspend(self) end
-  if keep and not self.interrupted then keep:save(first, last, list) end
+  if keep and not self.interrupted then keep:save(first, last, list, self.dead) end
 end
 
 local function all(self)

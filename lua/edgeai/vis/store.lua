@@ -35,12 +35,16 @@ local function read(self, path)
   return found, meta
 end
 
---- Tensors of the finished batch first..last, or nil.
-function store:batch(first, last) return (read(self, self:path(first, last))) end
+--- Tensors of the finished batch first..last, and the numbers of its dead images; or nil.
+function store:batch(first, last)
+  local found, meta = read(self, self:path(first, last))
+  return found, found and json.decode(meta["vis.dead"])
+end
 
 --- Writes a finished batch, and takes the unfinished one away.
-function store:save(first, last, tensors)
-  files.save(self:path(first, last), tensors, { ["vis.of"] = self.of })
+function store:save(first, last, tensors, dead)
+  files.save(self:path(first, last), tensors, { ["vis.of"] = self.of,
+    ["vis.dead"] = json.encode(dead) })
   os.remove(self.dir .. "/unfinished.safetensors")
 end
 
@@ -65,7 +69,7 @@ function store:suspend(session)
   for k, t in ipairs(session.kept) do list[#list + 1] = { name = "threshold." .. k, tensor = t } end
   files.save(self.dir .. "/unfinished.safetensors", list, { ["vis.of"] = self.of,
     ["vis.state"] = json.encode { first = session.ids[1], count = #session.ids,
-      step = session.engine.step_count, kept = #session.kept } })
+      step = session.engine.step_count, kept = #session.kept, dead = session.dead } })
 end
 
 --- Brings a session that was just started to where it was written, if its batch was under way.
@@ -85,6 +89,7 @@ function store:resume(session)
   end
   session.engine.optimizer:restore(memory)
   for k = 1, state.kept do session.kept[k] = found["threshold." .. k] end
+  session.dead = state.dead
   session.engine:go_to(state.step)
 end
 
