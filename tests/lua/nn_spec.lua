@@ -136,6 +136,10 @@ describe("layers", function()
     assert.equal(0, off(nn.avg_pool { 2 }(x), x:avg_pool2d { size = 2 }))
     assert.equal(0, off(nn.global_max_pool {}(x), x:global_max_pool()))
     assert.equal(0, off(nn.identity {}(x), x))
+    local t = nn.conv_transpose2d { 3, 5, bias = true }
+    assert.equal("conv_transpose2d{3, 5, kernel=4, bias=true}", tostring(t))
+    assert.equal(0, off(t(x), x:conv_transpose2d(t.weight, t.bias, { stride = 2, pad = 1 })))
+    assert.equal(4 * 4 * 3 * 5 * 16, t:macs { 1, 4, 4, 3 })
     local c = nn.conv2d { 3, 5, stride = 2, bias = true }
     assert.equal(0, off(c(x), x:conv2d(c.weight, c.bias, { stride = 2, pad = 1 })))
     local flat = nn.flatten {}(x) -- channel, row, column, as PyTorch
@@ -157,6 +161,8 @@ describe("layers", function()
   end)
 
   it("refuse wrong options", function()
+    fails(function() ea.nn.conv_transpose2d { 3, 4, groups = 2 } end,
+      "conv_transpose2d: 2 groups must divide 3 input and 4 output channels")
     fails(function() ea.nn.conv2d { 3 } end, "conv2d: the option 'out' must be given")
     fails(function() ea.nn.conv2d { 3, 4, kernel = 2 } end, "needs an odd kernel")
     fails(function() ea.nn.conv2d { 3, 4, 5 } end, "expected at most 2 options without a name")

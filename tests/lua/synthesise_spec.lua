@@ -140,6 +140,19 @@ describe("ea.dream.synthesise", function()
       "holds dreams of other options, metadata or weights; take another folder")
   end)
 
+  it("gives the same bytes for any number of threads", function()
+    local before, want = ea.threads(), nil
+    for _, threads in ipairs { 1, 3 } do
+      ea.threads(threads)
+      local path = ("%s/threads-%d"):format(folder, threads)
+      local r = synthesise(path, { precision = "bf16", count = 64 })
+      local got = { ea.dream.load(path, split).images:hash(), r.student:hash() }
+      want = want or got
+      assert.same(want, got)
+    end
+    ea.threads(before)
+  end)
+
   it("loses nothing but the part under way when it is killed", function()
     program.write(folder .. "/killed.lua", [[
       local ea, ffi = require "edgeai", require "ffi"

@@ -179,7 +179,7 @@ function selftest.run(threads)
   end
   for _, op in ipairs(ops.list) do
     for _, dtype in ipairs(by_op[op.name] and { "f32", "bf16" } or {}) do
-      for _, engine in ipairs(op.name == "conv2d" and selftest.engines() or { {} }) do
+      for _, engine in ipairs(op.name:find "^conv" and selftest.engines() or { {} }) do
         attempt(new(op.name, dtype, selftest.limits[dtype], engine[1]), function(result)
           for _, case in ipairs(by_op[op.name]) do
             if engine[2] then
@@ -194,7 +194,8 @@ function selftest.run(threads)
   end
   local several = math.max(2, threads or 2)
   attempt(new("threads", "f32 and bf16", 0), function(result)
-    for _, name in ipairs { "conv2d", "batch_norm", "linear", "mean" } do
+    for _, name in ipairs { "conv2d", "conv_transpose2d", "batch_norm", "linear", "mean",
+      "moments" } do
       for _, case in ipairs(by_op[name]) do
         for _, dtype in ipairs { "f32", "bf16" } do check_threads(case, dtype, several, result) end
       end

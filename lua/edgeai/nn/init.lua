@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- edgeai.nn - layers and networks: ea.nn.conv2d{16, 32}, ea.nn.sequential{...}, ea.nn.wrn{}.
 --
--- Layers       conv2d linear batch_norm dropout flatten identity
+-- Layers       conv2d conv_transpose2d linear batch_norm dropout flatten identity
 --              relu leaky_relu relu6 sigmoid tanh gelu silu softplus
 --              max_pool avg_pool global_avg_pool global_max_pool
 -- Containers   sequential residual parallel
@@ -22,8 +22,8 @@ end
 
 local nn = { Module = Module, is_module = Module.is }
 
-for _, name in ipairs { "conv2d", "linear", "batch_norm", "dropout", "flatten", "identity",
-  "sequential", "residual", "parallel" } do
+for _, name in ipairs { "conv2d", "conv_transpose2d", "linear", "batch_norm", "dropout", "flatten",
+  "identity", "sequential", "residual", "parallel" } do
   nn[name] = require("edgeai.nn." .. name)
 end
 for _, family in ipairs { "activation", "pool" } do
