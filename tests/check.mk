@@ -36,8 +36,8 @@ warnings:
 	  $(MAKE) --no-print-directory $(JOBS) test-programs BUILD=$(BUILD)-$$cc/plain CC=$$cc ONEDNN=0 \
 	    CFLAGS='-O2 -Werror -Wno-pass-failed' || exit 1; \
 	done
-	@for f in tests/fuzz/*.c; do clang -fsyntax-only -Icore $(CPPFLAGS) $(WARN) -Wno-missing-prototypes -Werror $$f \
-	  || exit 1; done
+	@for f in tests/fuzz/*.c; do clang -fsyntax-only -Icore $(CPPFLAGS) $(WARN) \
+	  -Wno-missing-prototypes -Werror $$f || exit 1; done
 
 test-programs: $(TEST_BIN)
 
@@ -96,5 +96,5 @@ coverage:
 	  CFLAGS='-O1 -g -march=$(ARCH) $(COVERAGE)' LDFLAGS='$(LDFLAGS) $(COVERAGE) -Wl,-u,__gcov_dump'
 	@gcovr --root . --filter core/ --sort-uncovered --fail-under-line 90 $(BUILD)-coverage
 
-.PHONY: check lint format warnings test-programs sanitize sanitize-plugins leaks gc-stress tsan valgrind \
-  coverage
+.PHONY: check lint format warnings test-programs sanitize sanitize-plugins leaks gc-stress tsan \
+  valgrind coverage

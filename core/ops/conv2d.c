@@ -50,42 +50,79 @@ int ea_conv_set_engine(int to) {
 
 int ea_cpu_has_bf16(void) { return ea_conv_onednn_has_bf16(); }
 
-static void describe(const ea_call *c, ea_conv *v) {
+/* ---- what conv_transpose2d has in common ---- */
+
+ea_conv ea_conv_of(const ea_call *c) {
   const ea_tensor *x = c->in[0], *w = c->in[1];
-  *v = (ea_conv){.dtype = x->dtype,
-                 .n = x->size[0],
-                 .h = x->size[1],
-                 .w = x->size[2],
-                 .c = x->size[3],
-                 .o = w->size[0],
-                 .kh = w->size[2],
-                 .kw = w->size[3],
-                 .stride = ea_attr_int(c, 0),
-                 .pad = ea_attr_int(c, 1),
-                 .groups = ea_attr_int(c, 2),
-                 .dilation = ea_attr_int(c, 3)};
+  return (ea_conv){.dtype = x->dtype,
+                   .n = x->size[0],
+                   .kh = w->size[2],
+                   .kw = w->size[3],
+                   .stride = ea_attr_int(c, 0),
+                   .pad = ea_attr_int(c, 1),
+                   .groups = ea_attr_int(c, 2),
+                   .dilation = ea_attr_int(c, 3)};
+}
+
+static int master_of(const ea_call *c) { return c->in[0]->dtype == EA_F64 ? EA_F64 : EA_F32; }
+
+int ea_conv_check_attr(ea_call *c, int k, const char *name, int least) {
+  if (c->attr[k] >= least && c->attr[k] <= 65536) return EA_OK;
+  return ea_call_fail(c, EA_ERR_ARG, "%s is %g, expected an integer of %d or more", name,
+                      c->attr[k], least);
+}
+
+int ea_conv_check(ea_call *c) {
+  EA_TRY(ea_call_check_float(c, 0));
+  EA_TRY(ea_call_check_ndim(c, 0, 4));
+  EA_TRY(ea_call_check_ndim(c, 1, 4));
+  EA_TRY(ea_call_check_dtype(c, 1, master_of(c)));
+  static const char *const name[] = {"stride", "pad", "groups", "dilation"};
+  for (int k = 0; k < 4; k++) EA_TRY(ea_conv_check_attr(c, k, name[k], k == 1 ? 0 : 1));
+  for (int k = 0; k < 4; k++)
+    if (c->in[1]->size[k] < 1)
+      return ea_call_fail(c, EA_ERR_SHAPE, "the weights %s are empty", ea_shape_text(c->in[1]));
+  return EA_OK;
+}
+
+int ea_conv_check_bias(ea_call *c, int64_t channels) {
+  if (c->nin < 3) return EA_OK;
+  EA_TRY(ea_call_check_ndim(c, 2, 1));
+  EA_TRY(ea_call_check_dtype(c, 2, master_of(c)));
+  if (c->in[2]->size[0] == channels) return EA_OK;
+  return ea_call_fail(c, EA_ERR_SHAPE,
+                      "the bias is %s, expected one number for each of %lld output channels",
+                      ea_shape_text(c->in[2]), (long long)channels);
+}
+
+int ea_conv_backward_nothing(ea_call *c) {
+  for (int i = 1; i < 3; i++)
+    if (c->gin[i] && !(c->accumulate >> i & 1))
+      memset(ea_ptr(c->gin[i]), 0, (size_t)ea_tensor_bytes(c->gin[i]));
+  return EA_OK;
+}
+
+double ea_conv_flops(const ea_conv *v) {
+  return 2.0 * (double)(v->n * v->oh * v->ow * v->o) * (double)(v->c / v->groups * v->kh * v->kw);
+}
+
+/* ---- the op ---- */
+
+static void describe(const ea_call *c, ea_conv *v) {
+  const ea_tensor *x = c->in[0];
+  *v = ea_conv_of(c);
+  v->h = x->size[1];
+  v->w = x->size[2];
+  v->c = x->size[3];
+  v->o = c->in[1]->size[0];
   v->oh = (v->h + 2 * v->pad - v->dilation * (v->kh - 1) - 1) / v->stride + 1;
   v->ow = (v->w + 2 * v->pad - v->dilation * (v->kw - 1) - 1) / v->stride + 1;
 }
 
 static int shape(ea_call *c) {
-  EA_TRY(ea_call_check_float(c, 0));
-  EA_TRY(ea_call_check_ndim(c, 0, 4));
-  EA_TRY(ea_call_check_ndim(c, 1, 4));
-  int master = c->in[0]->dtype == EA_F64 ? EA_F64 : EA_F32;
-  EA_TRY(ea_call_check_dtype(c, 1, master));
+  EA_TRY(ea_conv_check(c));
   const ea_tensor *x = c->in[0], *w = c->in[1];
-  for (int k = 0; k < 4; k++) {
-    static const char *const name[] = {"stride", "pad", "groups", "dilation"};
-    int least = k == 1 ? 0 : 1;
-    if (!(c->attr[k] >= least && c->attr[k] <= 65536))
-      return ea_call_fail(c, EA_ERR_ARG, "%s is %g, expected an integer of %d or more", name[k],
-                          c->attr[k], least);
-  }
   int64_t groups = ea_attr_int(c, 2);
-  for (int k = 0; k < 4; k++)
-    if (w->size[k] < 1)
-      return ea_call_fail(c, EA_ERR_SHAPE, "the weights %s are empty", ea_shape_text(w));
   if (w->size[1] * groups != x->size[3])
     return ea_call_fail(c, EA_ERR_SHAPE,
                         "weights %s with groups %d take %lld input channels, but the images %s "
@@ -95,15 +132,7 @@ static int shape(ea_call *c) {
   if (w->size[0] % groups)
     return ea_call_fail(c, EA_ERR_SHAPE, "%lld output channels do not divide into %d groups",
                         (long long)w->size[0], (int)groups);
-  if (c->nin == 3) {
-    EA_TRY(ea_call_check_ndim(c, 2, 1));
-    EA_TRY(ea_call_check_dtype(c, 2, master));
-    if (c->in[2]->size[0] != w->size[0])
-      return ea_call_fail(c, EA_ERR_SHAPE,
-                          "the bias is %s, expected one number for each of %lld "
-                          "output channels",
-                          ea_shape_text(c->in[2]), (long long)w->size[0]);
-  }
+  EA_TRY(ea_conv_check_bias(c, w->size[0]));
   ea_conv v;
   describe(c, &v);
   if (v.h + 2 * v.pad < v.dilation * (v.kh - 1) + 1 ||
@@ -295,12 +324,7 @@ int ea_conv_backward_bias(ea_call *c, int64_t rows, int64_t channels) {
 static int backward(ea_call *c) {
   ea_conv v;
   describe(c, &v);
-  if (!v.n) {
-    for (int i = 1; i < 3; i++)
-      if (c->gin[i] && !(c->accumulate >> i & 1))
-        memset(ea_ptr(c->gin[i]), 0, (size_t)ea_tensor_bytes(c->gin[i]));
-    return EA_OK;
-  }
+  if (!v.n) return ea_conv_backward_nothing(c);
   if (c->norm) return c->gin[0] ? run_folded(c, &v, EA_CONV_DATA, 0) : EA_OK;
   if (c->gin[0]) EA_TRY(ea_conv_run(c, &v, EA_CONV_DATA, 0));
   if (c->gin[1]) {
@@ -330,7 +354,7 @@ static int prepare(ea_call *c) {
 static double flops(const ea_call *c) {
   ea_conv v;
   describe(c, &v);
-  return 2.0 * (double)(v.n * v.oh * v.ow * v.o) * (double)(v.c / v.groups * v.kh * v.kw);
+  return ea_conv_flops(&v);
 }
 
 const ea_op ea_op_conv2d = {.name = "conv2d",

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
- * conv2d.h - what conv2d.c (the op) and its engines tell each other.
+ * conv2d.h - what conv2d.c (the op), conv_transpose2d.c and their engines tell each other.
  */
 #ifndef EA_CONV2D_H
 #define EA_CONV2D_H
@@ -17,6 +17,16 @@ typedef struct ea_conv {
 enum { EA_CONV_FORWARD, EA_CONV_DATA, EA_CONV_WEIGHTS };
 /* Partial sums of the weight gradient; a property of the result, so it is the same everywhere. */
 enum { EA_CONV_WEIGHT_SHARDS = 4 };
+
+/* For both ops: in[0] are images, in[1] weights {.., .., kh, kw}, in[2] may be a bias; the first
+ * attributes are stride, pad, groups, dilation. of: all but the sizes of images and channels, which
+ * are 0. check: types, dimensions and those attributes. backward_nothing: of no images. */
+ea_conv ea_conv_of(const ea_call *c);
+int ea_conv_check(ea_call *c);
+int ea_conv_check_attr(ea_call *c, int k, const char *name, int least);
+int ea_conv_check_bias(ea_call *c, int64_t channels);
+int ea_conv_backward_nothing(ea_call *c);
+double ea_conv_flops(const ea_conv *v);
 
 /* One pass, by the engine that is fastest at it: see those below. */
 int ea_conv_run(ea_call *c, const ea_conv *v, int pass, int dry);

@@ -17,48 +17,24 @@ enum { X, W, BIAS };
 
 /* The convolution that this is the gradient of: its x is our y. */
 static void describe(const ea_call *c, ea_conv *v) {
-  const ea_tensor *x = c->in[X], *w = c->in[W];
-  *v = (ea_conv){.dtype = x->dtype,
-                 .n = x->size[0],
-                 .oh = x->size[1],
-                 .ow = x->size[2],
-                 .o = x->size[3],
-                 .kh = w->size[2],
-                 .kw = w->size[3],
-                 .stride = ea_attr_int(c, 0),
-                 .pad = ea_attr_int(c, 1),
-                 .groups = ea_attr_int(c, 2),
-                 .dilation = ea_attr_int(c, 3)};
+  const ea_tensor *x = c->in[X];
+  *v = ea_conv_of(c);
+  v->oh = x->size[1];
+  v->ow = x->size[2];
+  v->o = x->size[3];
+  v->c = c->in[W]->size[1] * v->groups;
   int64_t more = ea_attr_int(c, 4) + 1 - 2 * v->pad;
-  v->c = w->size[1] * v->groups;
   v->h = (v->oh - 1) * v->stride + v->dilation * (v->kh - 1) + more;
   v->w = (v->ow - 1) * v->stride + v->dilation * (v->kw - 1) + more;
 }
 
-static int check_attrs(const ea_call *c) {
-  static const char *const name[] = {"stride", "pad", "groups", "dilation", "output_pad"};
-  static const int least[] = {1, 0, 1, 1, 0};
-  for (int k = 0; k < 5; k++)
-    if (!(c->attr[k] >= least[k] && c->attr[k] <= 65536))
-      return ea_call_fail(c, EA_ERR_ARG, "%s is %g, expected an integer of %d or more", name[k],
-                          c->attr[k], least[k]);
+static int shape(ea_call *c) {
+  EA_TRY(ea_conv_check(c));
+  EA_TRY(ea_conv_check_attr(c, 4, "output_pad", 0));
   if (c->attr[4] >= c->attr[0])
     return ea_call_fail(c, EA_ERR_ARG, "output_pad is %g, expected less than the stride, %g",
                         c->attr[4], c->attr[0]);
-  return EA_OK;
-}
-
-static int shape(ea_call *c) {
-  EA_TRY(ea_call_check_float(c, X));
-  EA_TRY(ea_call_check_ndim(c, X, 4));
-  EA_TRY(ea_call_check_ndim(c, W, 4));
-  EA_TRY(check_attrs(c));
   const ea_tensor *x = c->in[X], *w = c->in[W];
-  int master = x->dtype == EA_F64 ? EA_F64 : EA_F32;
-  EA_TRY(ea_call_check_dtype(c, W, master));
-  for (int k = 0; k < 4; k++)
-    if (w->size[k] < 1)
-      return ea_call_fail(c, EA_ERR_SHAPE, "the weights %s are empty", ea_shape_text(w));
   if (w->size[0] != x->size[3])
     return ea_call_fail(
         c, EA_ERR_SHAPE, "weights %s take %lld input channels, but the images %s (NHWC) have %lld",
@@ -68,15 +44,7 @@ static int shape(ea_call *c) {
                         (long long)w->size[0], (long long)ea_attr_int(c, 2));
   ea_conv v;
   describe(c, &v);
-  if (c->nin == 3) {
-    EA_TRY(ea_call_check_ndim(c, BIAS, 1));
-    EA_TRY(ea_call_check_dtype(c, BIAS, master));
-    if (c->in[BIAS]->size[0] != v.c)
-      return ea_call_fail(c, EA_ERR_SHAPE,
-                          "the bias is %s, expected one number for each of %lld "
-                          "output channels",
-                          ea_shape_text(c->in[BIAS]), (long long)v.c);
-  }
+  EA_TRY(ea_conv_check_bias(c, v.c));
   if (v.oh < 1 || v.ow < 1 || v.h < 1 || v.w < 1)
     return ea_call_fail(c, EA_ERR_SHAPE,
                         "nothing is left of the images %s by weights %s and a pad of %d; pad less",
@@ -137,11 +105,7 @@ static int forward(ea_call *c) {
 static int backward(ea_call *c) {
   ea_conv v;
   describe(c, &v);
-  if (!v.n) {
-    for (int i = W; i <= BIAS; i++)
-      if (c->gin[i]) memset(ea_ptr(c->gin[i]), 0, (size_t)ea_tensor_bytes(c->gin[i]));
-    return EA_OK;
-  }
+  if (!v.n) return ea_conv_backward_nothing(c);
   if (c->gin[X]) EA_TRY(run_data(c, &v, 0));
   if (c->gin[W]) EA_TRY(run_weights(c, &v, 0));
   return c->nin == 3 && c->gin[BIAS] ? ea_conv_backward_bias(c, v.n * v.h * v.w, v.c) : EA_OK;
@@ -159,7 +123,7 @@ static int prepare(ea_call *c) {
 static double flops(const ea_call *c) {
   ea_conv v;
   describe(c, &v);
-  return 2.0 * (double)(v.n * v.oh * v.ow * v.o) * (double)(v.c / v.groups * v.kh * v.kw);
+  return ea_conv_flops(&v);
 }
 
 const ea_op ea_op_conv_transpose2d = {

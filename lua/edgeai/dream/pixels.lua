@@ -38,27 +38,20 @@ local function goal_of(self, labels, targets)
   return goal
 end
 
-local function render(self, k, goal, n, dead)
-  local o, vis = self.opts, require "edgeai.vis"
-  return vis.render(self.teacher, goal, { images = n, steps = o.steps,
-    size = { o.shape[1], o.shape[2] }, channels = o.shape[3], mean = o.mean, std = o.std,
-    seed = o.seed, first = (k - 1) * o.batch + 1, precision = o.precision, memory = o.memory,
-    quiet = true, dead = dead,
-    optimizer = vis.optimizer.adam { lr = o.lr },
-    param = vis.param.fourier { decay = 1.5 }, transforms = { vis.transform.jitter(o.shift),
-      vis.transform.scale(0.95, 1.1), vis.transform.rotate(5), vis.transform.flip() } })
-end
-
 --- Images of the part of number k: see Fast:batch_of. A third result: the numbers, in the part, of
 -- those that are dead.
 function Pixels:batch_of(k, labels, targets)
-  local o, n = self.opts, labels:size(1)
+  local o, n, vis = self.opts, labels:size(1), require "edgeai.vis"
   local goal = goal_of(self, labels, targets)
-  local result = render(self, k, goal, n, "keep")
+  local result = vis.render(self.teacher, goal, { images = n, steps = o.steps,
+    size = { o.shape[1], o.shape[2] }, channels = o.shape[3], mean = o.mean, std = o.std,
+    seed = o.seed, first = (k - 1) * o.batch + 1, precision = o.precision, memory = o.memory,
+    quiet = true, dead = "keep",
+    optimizer = vis.optimizer.adam { lr = o.lr },
+    param = vis.param.fourier { decay = 1.5 }, transforms = { vis.transform.jitter(o.shift),
+      vis.transform.scale(0.95, 1.1), vis.transform.rotate(5), vis.transform.flip() } })
   if #result.dead == n then
-    local _, message = pcall(render, self, k, goal, n, "stop") -- says why
-    F.raise("dream: nothing improves any image of part %d: %s", k,
-      (tostring(message):gsub("^.-render: ", ""):gsub("; dead = .*$", "")))
+    F.raise("dream: nothing improves any image of part %d: %s", k, result.reason)
   end
   if result.interrupted then
     F.raise("interrupted in part %d of the dreams; the same call goes on", k)

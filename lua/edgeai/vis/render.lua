@@ -33,8 +33,8 @@
 --   on_step       function(step, values {n}) for every step
 --
 -- Returns { images {n, h, w, c}, values {n} of the objective, history = { total {steps, n}, and
--- each term by its name }, thresholds = list of images, dead, steps, seconds, peak, interrupted }.
--- Ctrl-C ends it and keeps what is there.
+-- each term by its name }, thresholds = list of images, dead, reason (why the first image that was
+-- found dead is), steps, seconds, peak, interrupted }. Ctrl-C ends it and keeps what is there.
 
 local F = require "edgeai.ffi"
 local progress = require "edgeai.progress"
@@ -145,8 +145,7 @@ local function one_batch(self, keep, result, first, last, bar)
   run_batch(self, bar, first - 1)
   local list = tensors_of(self)
   if not self.interrupted and not self.opts.made.near then
-    self:note_dead(why.one_colour(self.engine, list[1].tensor, self.history,
-      self.opts.dead == "keep"))
+    self:note_dead(why.one_colour(self.engine, list[1].tensor, self.history))
   end
   put(result, by_name(list), first)
   result.peak = math.max(result.peak or 0, self.engine:peak())
@@ -175,6 +174,7 @@ local function all(self)
   end
   result.values = result.history.total and result.history.total:select(1, o.steps):clone()
   result.seconds, result.interrupted = C.ea_clock() - began, self.interrupted or false
+  result.reason = self.reason
   return result
 end
 

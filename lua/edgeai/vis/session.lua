@@ -51,8 +51,14 @@ local function history_row(self, label, step)
   return self.history[label]:narrow(1, step, 1)
 end
 
---- Adds these numbers of images to the list of dead ones.
-function session:note_dead(ids)
+--- Adds these numbers of images to the list of dead ones; raises where they are not to be kept.
+-- explain: what says why the first of them is (of why.lua).
+function session:note_dead(ids, explain)
+  if #ids == 0 then return end
+  self.reason = self.reason or explain()
+  if self.opts.dead ~= "keep" then
+    F.raise("render: %s; dead = \"keep\" goes on without", self.reason)
+  end
   local known = {}
   for _, id in ipairs(self.dead) do known[id] = true end
   for _, id in ipairs(ids) do
@@ -73,7 +79,7 @@ function session:advance()
   e:update(graph)
   -- At the edge of a ball (within) an image that cannot get better has no gradient, either.
   if step == 1 or step == self.opts.redirect + 1 and not self.opts.made.near then
-    self:note_dead(why.no_gradient(e, step, self.opts.dead == "keep"))
+    self:note_dead(why.no_gradient(e, step))
   end
   if self.opts.on_step then self.opts.on_step(step, outputs[2]) end
   for _, at in ipairs(self.opts.thresholds) do

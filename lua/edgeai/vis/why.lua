@@ -101,52 +101,49 @@ local function is_reached(engine, k)
 end
 
 --- Images that no gradient at all reached: they would stay as they are, mostly grey. Returns a list
--- of their numbers if `keep`, else raises.
-function why.no_gradient(engine, step, keep)
-  local dead = {}
+-- of their numbers, and a function that says why that is so of the first.
+function why.no_gradient(engine, step)
+  local dead, first = {}, nil
   for k = 1, engine.n do
     if not is_reached(engine, k) then
-      if keep then
-        dead[#dead + 1] = engine.ids[k]
-      else
-        F.raise("render: no gradient reaches image %d at step %d: nothing that the objective (%s) "
-          .. "looks at answers to it%s; dead = \"keep\" goes on without", engine.ids[k], step,
-          tostring(engine.objective), dead_units(engine, k))
-      end
+      dead[#dead + 1], first = engine.ids[k], first or k
     end
   end
-  return dead
+  return dead, function()
+    return ("no gradient reaches image %d at step %d: nothing that the objective (%s) looks at "
+      .. "answers to it%s"):format(dead[1], step, tostring(engine.objective),
+      dead_units(engine, first))
+  end
 end
 
 --- Less than half a step of 8 bits: saved, such an image has one colour.
 local one_colour = 1 / 512
 
 --- Images {n, h, w, c} that ended as one colour, though the objective looks at the network. Returns
--- a list of their numbers if `keep`, else raises, with each term's last value from `history`. An
--- objective of the image alone may want one colour, and an image of one pixel has no other.
-function why.one_colour(engine, images, history, keep)
-  local flat, step = {}, engine.step_count
+-- a list of their numbers, and a function that says why that is so of the first, with each term's
+-- last value from `history`. An objective of the image alone may want one colour, and an image of
+-- one pixel has no other.
+function why.one_colour(engine, images, history)
+  local flat, first, least, step = {}, nil, nil, engine.step_count
   local pixels = images:size(2) * images:size(3)
   if #(engine.names or {}) == 0 or pixels == 1 then return flat end
   for k = 1, engine.n do
     local x = images:select(1, k):reshape(pixels, -1)
     local spread = (x:max { axes = { 1 } } - x:min { axes = { 1 } }):max():item()
     if spread < one_colour then
-      flat[#flat + 1] = engine.ids[k]
-      if not keep then
-        local values = {}
-        for i, t in ipairs(engine.terms) do
-          values[i] = ("%s %.3g"):format(t.label, history[t.label]:get(step, k))
-        end
-        F.raise("render: image %d is of one colour after step %d: no colour of it differs by more "
-          .. "than %.2g between pixels. Values of the terms: %s; the last gradient had a norm of "
-          .. "%.3g%s. A term that smooths may weigh too much; dead = \"keep\" goes on without",
-          engine.ids[k], step, spread, table.concat(values, ", "), last_gradient(engine, k),
-          dead_units(engine, k))
-      end
+      flat[#flat + 1], first, least = engine.ids[k], first or k, least or spread
     end
   end
-  return flat
+  return flat, function()
+    local values = {}
+    for i, t in ipairs(engine.terms) do
+      values[i] = ("%s %.3g"):format(t.label, history[t.label]:get(step, first))
+    end
+    return ("image %d is of one colour after step %d: no colour of it differs by more than %.2g "
+      .. "between pixels. Values of the terms: %s; the last gradient had a norm of %.3g%s. A term "
+      .. "that smooths may weigh too much"):format(flat[1], step, least,
+      table.concat(values, ", "), last_gradient(engine, first), dead_units(engine, first))
+  end
 end
 
 return why
