@@ -278,7 +278,7 @@ function kinds.pictures(given, p) -- luacheck: no unused
     widest = math.max(widest, #tostring(name))
     tics[i] = ("%s %g"):format(G.tic(name), height * (1 - (i - 0.5) / #rows))
   end
-  local left, top = (widest + 2) * G.glyph, o.title and 50 or 10
+  local left, top = (1.25 * widest + 2) * G.glyph, o.title and 50 or 10 -- of larger letters
   if not given.width then o.width, o.height = math.ceil(left + width + 10), top + height + 10 end
   return table.concat {
     frame(o), "set border 0\nunset grid\nunset key\nset offsets 0,0,0,0\nunset xtics\n",

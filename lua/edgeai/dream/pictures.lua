@@ -103,7 +103,7 @@ local function samples(path, r)
     for i = 1, columns do list[#list + 1] = rows[label][i] end
   end
   local grid = image.grid(list, { columns = columns, scale = math.max(1, math.floor(
-    600 / r.data.classes / list[1]:size(1))) })
+    600 / r.data.classes / list[1]:size(1) + 0.5)) })
   if grid:size(3) == 1 then grid = ops.functions.concat({ grid, grid, grid }, { axis = 3 }) end
   image.save(path, grid)
   plot.pictures(path, { picture = path, rows = r.data.names, title = "Dreams" }) -- else without
