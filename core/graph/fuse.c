@@ -193,4 +193,5 @@ void ea_graph_fuse(ea_graph *g) {
   alias_reshapes(g);
   fuse_residual(g);
   share_gradients(g);
+  ea_graph_fuse_norms(g);
 }

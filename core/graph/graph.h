@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
- * graph.h - a captured graph: its values, its nodes, its plan. capture.c records, fuse.c and
- * plan.c lay it out, execute.c runs.
+ * graph.h - a captured graph: its values, its nodes, its plan. capture.c records, fuse.c,
+ * fuse_norm.c and plan.c lay it out, execute.c runs.
  */
 #ifndef EA_GRAPH_H
 #define EA_GRAPH_H
@@ -67,6 +67,7 @@ struct ea_graph {
 
 /* Marks what needs no work or memory of its own. */
 void ea_graph_fuse(ea_graph *g);
+void ea_graph_fuse_norms(ea_graph *g); /* the last of it */
 /* Fuses, finds what backward needs, lays out and allocates the memory. */
 int ea_graph_plan(ea_graph *g);
 

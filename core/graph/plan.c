@@ -7,6 +7,7 @@
  */
 #include <stdlib.h>
 
+#include "../ops/conv2d.h"
 #include "graph.h"
 
 static int forward_at(int i) { return i; }
@@ -71,6 +72,13 @@ static void lend_norm(const ea_graph *g, const ea_gnode *n, int i, lifetime *l) 
   for (int j = 1; j < norm->call.nout; j++) live(&l[data_root(g, norm->out[j])], last);
 }
 
+/* Likewise one that makes the gradient of a batch_norm's input: that and the gradient behind it. */
+static const ea_gnode *waiting_norm(const ea_graph *g, const ea_gnode *n) {
+  for (int i = 0; i < g->nnode; i++)
+    if (n->call.along[EA_ALONG_GRAD] == &g->node[i].call) return &g->node[i];
+  return NULL;
+}
+
 static void data_lifetimes(const ea_graph *g, lifetime *l) {
   for (int i = 0; i < g->nnode; i++) {
     const ea_gnode *n = &g->node[i];
@@ -88,6 +96,8 @@ static void data_lifetimes(const ea_graph *g, lifetime *l) {
       if (n->lent) live(v, backward_at(g, n->lent - 1));
     }
     if (n->call.through) lend_norm(g, n, i, l);
+    const ea_gnode *norm = waiting_norm(g, n);
+    if (norm) live(&l[data_root(g, norm->in[0])], backward_at(g, i));
   }
   for (int v = 0; v < g->nvalue; v++)
     if (g->value[v].keep) live(&l[data_root(g, v)], end_of_time(g));
@@ -102,6 +112,8 @@ static void grad_lifetimes(const ea_graph *g, lifetime *l) {
       if (g->value[n->in[k]].wants_grad) live(&l[grad_root(g, n->in[k])], at);
     for (int j = 0; j < n->call.nout; j++)
       if (g->value[n->out[j]].has_grad) live(&l[grad_root(g, n->out[j])], at);
+    const ea_gnode *norm = waiting_norm(g, n);
+    if (norm) live(&l[grad_root(g, norm->out[0])], at);
   }
   if (g->loss != EA_NEVER) live(&l[grad_root(g, g->loss)], g->nnode);
 }

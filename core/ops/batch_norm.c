@@ -13,29 +13,20 @@
  *   gx = weight rstd (g - gbias/R - (x - mean) rstd gweight/R) in training, weight rstd g otherwise
  * What the ReLU cut is found again from x, by the very arithmetic of forward: y need not be read.
  *
- * Channels run in up to four lanes of 16 side by side, rows in tiles that stay in the first cache;
- * sums are f32 within a tile, relative to the first row (no cancellation where the mean is far from
- * 0), and f64 beyond.
+ * Sums are relative to the first row: no cancellation where the mean is far from 0.
  */
 #include <math.h>
 
 #include "batch_norm.h"
 
-enum {
-  MOST_SHARDS = 64,
-  SHARD = 32768,   /* elements */
-  TILE = 8192,     /* elements */
-  TILE_ROWS = 128, /* at most */
-  SIDE = 4,
-};
+enum { MOST_SHARDS = 64 };
 
 typedef struct job {
-  const void *x, *g;
-  void *to; /* y or gx */
-  int dtype, relu, add;
-  int64_t rows, channels, shard_rows, shards;
-  double *partial;            /* {shards, 2, channels} */
-  const float *a, *b, *c, *d; /* per channel; see each kernel; a, b: forward's scale and shift */
+  ea_bn_state *s;
+  const char *x, *g;
+  char *y;
+  int64_t shard_rows, shards;
+  char *partial;
 } job;
 
 static void describe(const ea_call *c, ea_bn *b) {
@@ -96,219 +87,125 @@ static int shape(ea_call *c) {
   return EA_OK;
 }
 
-/* ---- kernels: a tile of rows; from channel k on, `lanes` (<= SIDE) of n (<= 16) channels ---- */
+/* ---- shards of rows ---- */
 
-#define EACH_LANE(b) for (int b = 0; b < lanes; b++)
+typedef struct part {
+  int64_t rows, at; /* at: bytes to its first */
+  char *partial;
+} part;
 
-EA_INLINE void load_each(ea_lanes *to, int lanes, const void *from, int dtype, int64_t at, int n) {
-  EACH_LANE(b) to[b] = ea_lanes_load(from, dtype, at + b * EA_LANES, n);
+static part find_part(const job *j, int64_t shard) {
+  const ea_bn_state *s = j->s;
+  int64_t first = shard * j->shard_rows;
+  return (part){EA_MIN(j->shard_rows, s->rows - first),
+                first * s->channels * ea_dtype_size(s->dtype),
+                j->partial + shard * (int64_t)ea_bn_partial_bytes(s->channels)};
 }
 
-EA_INLINE void add_sums(double *sum, int lanes, const ea_lanes *s, int n) {
-  EACH_LANE(b)
-  for (int i = 0; i < n; i++) sum[b * EA_LANES + i] += s[b][i];
+static void moments_shard(void *arg, int64_t shard) {
+  const job *j = arg;
+  part p = find_part(j, shard);
+  ea_bn_gather_moments(j->s, p.partial, 1, j->x + p.at, p.rows);
 }
 
-/* Sums of x - a and its square. */
-EA_INLINE void tile_moments(const job *j, int dtype, int64_t row, int64_t end, int64_t k, int lanes,
-                            int n, double *sum, double *square) {
-  ea_lanes shift[SIDE], s[SIDE] = {0}, q[SIDE] = {0};
-  load_each(shift, lanes, j->a, EA_F32, k, n);
-  for (int64_t at = row * j->channels + k; row < end; row++, at += j->channels) EACH_LANE(b) {
-      ea_lanes v = ea_lanes_load(j->x, dtype, at + b * EA_LANES, n) - shift[b];
-      s[b] += v;
-      q[b] += v * v;
-    }
-  add_sums(sum + k, lanes, s, n);
-  add_sums(square + k, lanes, q, n);
+static void grad_sums_shard(void *arg, int64_t shard) {
+  const job *j = arg;
+  part p = find_part(j, shard);
+  ea_bn_gather_sums(j->s, p.partial, 1, j->g + p.at, j->x + p.at, p.rows);
 }
-
-/* The gradient behind the ReLU, given x and forward's scale and shift. */
-EA_INLINE ea_lanes uncut(const job *j, int dtype, int64_t at, int n, ea_lanes x, ea_lanes scale,
-                         ea_lanes shift) {
-  ea_lanes g = ea_lanes_load(j->g, dtype, at, n);
-  return j->relu ? ea_lanes_mask(g, ~(ea_lanes_bits)(x * scale + shift <= 0)) : g;
-}
-
-/* Sums of g and g * (x - c). */
-EA_INLINE void tile_grad_sums(const job *j, int dtype, int64_t row, int64_t end, int64_t k,
-                              int lanes, int n, double *sum, double *product) {
-  ea_lanes scale[SIDE], shift[SIDE], mean[SIDE], s[SIDE] = {0}, p[SIDE] = {0};
-  load_each(scale, lanes, j->a, EA_F32, k, n);
-  load_each(shift, lanes, j->b, EA_F32, k, n);
-  load_each(mean, lanes, j->c, EA_F32, k, n);
-  for (int64_t at = row * j->channels + k; row < end; row++, at += j->channels) EACH_LANE(b) {
-      int64_t i = at + b * EA_LANES;
-      ea_lanes x = ea_lanes_load(j->x, dtype, i, n);
-      ea_lanes g = uncut(j, dtype, i, n, x, scale[b], shift[b]);
-      s[b] += g;
-      p[b] += g * (x - mean[b]);
-    }
-  add_sums(sum + k, lanes, s, n);
-  add_sums(product + k, lanes, p, n);
-}
-
-/* gx = a * g + ((x - c) * d + e), e behind d in memory; scale is a itself. */
-EA_INLINE void tile_grad(const job *j, int dtype, int64_t row, int64_t end, int64_t k, int lanes,
-                         int n) {
-  ea_lanes scale[SIDE], shift[SIDE], mean[SIDE], slope[SIDE], level[SIDE];
-  load_each(scale, lanes, j->a, EA_F32, k, n);
-  load_each(shift, lanes, j->b, EA_F32, k, n);
-  load_each(mean, lanes, j->c, EA_F32, k, n);
-  load_each(slope, lanes, j->d, EA_F32, k, n);
-  load_each(level, lanes, j->d + j->channels, EA_F32, k, n);
-  for (int64_t at = row * j->channels + k; row < end; row++, at += j->channels) EACH_LANE(b) {
-      int64_t i = at + b * EA_LANES;
-      ea_lanes x = ea_lanes_load(j->x, dtype, i, n);
-      ea_lanes g = uncut(j, dtype, i, n, x, scale[b], shift[b]);
-      ea_lanes v = g * scale[b] + ((x - mean[b]) * slope[b] + level[b]);
-      if (j->add) v += ea_lanes_load(j->to, dtype, i, n);
-      ea_lanes_store(j->to, dtype, i, n, v);
-    }
-}
-
-/* ---- shards: tiles of rows, lanes of channels ---- */
-
-enum { MOMENTS, GRAD_SUMS, GRAD };
 
 /* A second pass goes backwards: what the first read last is still in the cache. */
-static int64_t from_behind(const job *j, int64_t shard) { return j->shards - 1 - shard; }
-
-EA_INLINE void run_tile(const job *j, int kernel, int dtype, int64_t row, int64_t end, int64_t k,
-                        int lanes, int n, double *partial) {
-  double *second = partial + j->channels;
-  if (kernel == MOMENTS) tile_moments(j, dtype, row, end, k, lanes, n, partial, second);
-  if (kernel == GRAD_SUMS) tile_grad_sums(j, dtype, row, end, k, lanes, n, partial, second);
-  if (kernel == GRAD) tile_grad(j, dtype, row, end, k, lanes, n);
-}
-
-EA_INLINE void run_tiles(const job *j, int kernel, int dtype, int64_t shard) {
-  if (kernel == GRAD) shard = from_behind(j, shard);
-  int64_t begin = shard * j->shard_rows, end = EA_MIN(begin + j->shard_rows, j->rows);
-  int64_t tile = EA_MIN(TILE_ROWS, EA_MAX(1, TILE / j->channels));
-  double *partial = j->partial ? j->partial + shard * 2 * j->channels : NULL;
-  if (kernel == MOMENTS || kernel == GRAD_SUMS)
-    memset(partial, 0, (size_t)(2 * j->channels) * sizeof *partial);
-  for (int64_t row = begin; row < end; row += tile) {
-    int64_t last = EA_MIN(row + tile, end), k = 0;
-    for (; k + 4 * EA_LANES <= j->channels; k += 4 * EA_LANES)
-      run_tile(j, kernel, dtype, row, last, k, 4, EA_LANES, partial);
-    for (; k + 2 * EA_LANES <= j->channels; k += 2 * EA_LANES)
-      run_tile(j, kernel, dtype, row, last, k, 2, EA_LANES, partial);
-    for (; k + EA_LANES <= j->channels; k += EA_LANES)
-      run_tile(j, kernel, dtype, row, last, k, 1, EA_LANES, partial);
-    if (k + EA_LANES / 2 <= j->channels) { /* a constant, too: 24 channels are not rare */
-      run_tile(j, kernel, dtype, row, last, k, 1, EA_LANES / 2, partial);
-      k += EA_LANES / 2;
-    }
-    if (k < j->channels)
-      run_tile(j, kernel, dtype, row, last, k, 1, (int)(j->channels - k), partial);
-  }
-}
-
-#define SHARD_FUNCTION(name, kernel)                             \
-  static void name(void *arg, int64_t shard) {                   \
-    const job *j = arg;                                          \
-    if (j->dtype == EA_F32) run_tiles(j, kernel, EA_F32, shard); \
-    else run_tiles(j, kernel, EA_BF16, shard);                   \
-  }
-SHARD_FUNCTION(moments_shard, MOMENTS)
-SHARD_FUNCTION(grad_sums_shard, GRAD_SUMS)
-SHARD_FUNCTION(grad_shard, GRAD)
-
 static void apply_shard(void *arg, int64_t shard) {
   const job *j = arg;
-  int64_t begin = from_behind(j, shard) * j->shard_rows, e = ea_dtype_size(j->dtype);
-  int64_t rows = EA_MIN(j->shard_rows, j->rows - begin), at = begin * j->channels * e;
-  ea_bn_line line = {j->a, j->b, j->relu};
-  ea_bn_apply(&line, j->dtype, 0, j->channels, (char *)j->to + at, j->channels,
-              (const char *)j->x + at, j->channels, rows);
+  const ea_bn_state *s = j->s;
+  part p = find_part(j, j->shards - 1 - shard);
+  ea_bn_apply(&s->grad.line, s->dtype, 0, s->channels, j->y + p.at, s->channels, j->x + p.at,
+              s->channels, p.rows);
 }
 
-/* Sum i (0 or 1) of a channel over the shards, in order. */
-static double total(const job *j, int i, int64_t k) {
-  double sum = 0;
-  for (int64_t s = 0; s < j->shards; s++) sum += j->partial[(s * 2 + i) * j->channels + k];
-  return sum;
-}
-
-/* Scratch: the partial sums, then `vectors` times one f32 per channel, returned in *vector. */
-static int begin(ea_call *c, const ea_bn *b, job *j, int vectors, float **vector) {
-  int64_t count = b->rows * b->channels;
-  int64_t shards = EA_MAX(1, EA_MIN(MOST_SHARDS, count / SHARD));
-  *j = (job){.x = ea_ptr(c->in[BN_X]),
-             .dtype = c->in[BN_X]->dtype,
-             .relu = b->relu,
-             .rows = b->rows,
-             .channels = b->channels};
+static void cut(const ea_bn *b, job *j) {
+  int64_t shards = EA_MAX(1, EA_MIN(MOST_SHARDS, b->rows * b->channels / EA_BN_SHARD));
   j->shard_rows = EA_MAX(1, (b->rows + shards - 1) / shards);
   j->shards = (b->rows + j->shard_rows - 1) / j->shard_rows;
-  int64_t sums = j->shards * 2 * b->channels;
-  j->partial = ea_call_scratch(c, (size_t)sums * sizeof(double) +
-                                      (size_t)(vectors * b->channels) * sizeof(float) + 64);
+}
+
+/* Sums over all rows into the state, by whichever of the two. */
+static int gather(ea_call *c, job *j, void (*shard)(void *arg, int64_t shard)) {
+  j->partial = ea_call_scratch(c, (size_t)j->shards * ea_bn_partial_bytes(j->s->channels));
   if (!j->partial) return EA_ERR_MEMORY;
-  *vector = (float *)(j->partial + sums);
+  ea_bn_gather_begin(j->s, c);
+  ea_parallel(j->shards, shard, j);
+  EA_TRY(ea_interrupt_check()); /* shards left out must not reach the running statistics */
+  ea_bn_gather_take(j->s, j->partial, j->shards);
   return EA_OK;
+}
+
+static void repeat(float *v, int64_t channels) {
+  for (int64_t k = channels; k < ea_bn_vector(channels); k++) v[k] = v[k - channels];
 }
 
 /* ---- the op ---- */
 
-/* Sums over the batch, relative to the first row, which goes to shift. */
-static int sum_moments(job *j, float *shift) {
-  ea_load_f32(shift, j->x, j->dtype, j->channels);
-  j->a = shift;
-  ea_parallel(j->shards, moments_shard, j);
-  return ea_interrupt_check(); /* shards left out must not reach the running statistics */
-}
-
-static void moments_of(const job *j, int64_t k, double *mean, double *var) {
-  double rows = (double)j->rows, s = total(j, 0, k) / rows;
-  *mean = j->a[k] + s;
-  *var = total(j, 1, k) / rows - s * s;
+static void moments_of(const ea_bn_state *s, int64_t k, double *mean, double *var) {
+  double rows = (double)s->rows, sum = s->sum[k] / rows;
+  *mean = s->origin[k] + sum;
+  *var = s->sum[s->channels + k] / rows - sum * sum;
   if (*var < 0) *var = 0; /* rounding; NaN stays */
 }
 
-static int batch_statistics(ea_call *c, const ea_bn *b, job *j, float *shift) {
-  EA_TRY(sum_moments(j, shift));
+static void find_statistics(const ea_call *c, const ea_bn *b, const ea_bn_state *s) {
   float *mean = ea_f32(c->out[1]), *rstd = ea_f32(c->out[2]);
   float *running_mean = ea_f32(c->in[BN_RUNNING_MEAN]);
   float *running_var = ea_f32(c->in[BN_RUNNING_VAR]);
   double rows = (double)b->rows, m = b->momentum;
   for (int64_t k = 0; k < b->channels; k++) {
+    if (!b->training) {
+      mean[k] = running_mean[k];
+      rstd[k] = (float)(1 / sqrt(running_var[k] + b->eps));
+      continue;
+    }
     double centre, var;
-    moments_of(j, k, &centre, &var);
+    moments_of(s, k, &centre, &var);
     mean[k] = (float)centre;
     rstd[k] = (float)(1 / sqrt(var + b->eps));
     running_mean[k] = (float)((1 - m) * running_mean[k] + m * centre);
     running_var[k] = (float)((1 - m) * running_var[k] + m * var * rows / (rows - 1));
   }
-  return EA_OK;
 }
 
-int ea_bn_moments(ea_call *c, float *mean, float *var) {
-  const ea_tensor *x = c->in[BN_X];
-  ea_bn b = {.channels = x->size[x->ndim - 1]};
-  b.rows = ea_tensor_count(x) / b.channels;
-  job j;
-  float *shift;
-  EA_TRY(begin(c, &b, &j, 1, &shift));
-  EA_TRY(sum_moments(&j, shift));
+int ea_bn_batch_moments(ea_call *c, float *mean, float *var) {
+  job j = {.s = ea_bn_state_of(c), .x = ea_ptr(c->in[BN_X])};
+  if (!j.s) return EA_ERR_MEMORY;
+  ea_bn b = {.channels = j.s->channels};
+  b.rows = ea_tensor_count(c->in[BN_X]) / b.channels;
+  cut(&b, &j);
+  EA_TRY(gather(c, &j, moments_shard));
+  j.s->has_sum = 0;
   for (int64_t k = 0; k < b.channels; k++) {
     double centre, spread;
-    moments_of(&j, k, &centre, &spread);
+    moments_of(j.s, k, &centre, &spread);
     mean[k] = (float)centre;
     var[k] = (float)spread;
   }
   return EA_OK;
 }
 
-void ea_bn_find_line(const ea_call *c, float *scale, float *shift) {
+static void set_mean(const ea_bn_state *s, const float *mean) {
+  memcpy(s->vector[2], mean, (size_t)s->channels * sizeof *mean);
+  repeat(s->vector[2], s->channels);
+}
+
+static void find_line(const ea_call *c, const ea_bn_state *s) {
   const float *weight = ea_f32(c->in[BN_WEIGHT]), *bias = ea_f32(c->in[BN_BIAS]);
   const float *mean = ea_f32(c->out[1]), *rstd = ea_f32(c->out[2]);
-  for (int64_t k = 0; k < c->in[BN_WEIGHT]->size[0]; k++) {
+  float *scale = s->vector[0], *shift = s->vector[1];
+  for (int64_t k = 0; k < s->channels; k++) {
     scale[k] = weight[k] * rstd[k];
     shift[k] = (float)(bias[k] - (double)mean[k] * scale[k]);
   }
+  repeat(scale, s->channels);
+  repeat(shift, s->channels);
+  set_mean(s, mean);
 }
 
 static int forward(ea_call *c) {
@@ -319,23 +216,16 @@ static int forward(ea_call *c) {
     ea_bn_forward_f64(c, &b);
     return EA_OK;
   }
-  job j;
-  float *vector;
-  EA_TRY(begin(c, &b, &j, 2, &vector));
-  if (b.training) {
-    EA_TRY(batch_statistics(c, &b, &j, vector));
-  } else {
-    for (int64_t k = 0; k < b.channels; k++) {
-      ea_f32(c->out[1])[k] = ea_f32(c->in[BN_RUNNING_MEAN])[k];
-      ea_f32(c->out[2])[k] = (float)(1 / sqrt(ea_f32(c->in[BN_RUNNING_VAR])[k] + b.eps));
-    }
-  }
-  if (c->deferred) return EA_OK;
-  ea_bn_find_line(c, vector, vector + b.channels);
-  j.a = vector;
-  j.b = vector + b.channels;
-  j.to = ea_ptr(c->out[0]);
-  ea_parallel(j.shards, apply_shard, &j);
+  job j = {.s = ea_bn_state_of(c), .x = ea_ptr(c->in[BN_X]), .y = ea_ptr(c->out[0])};
+  if (!j.s) return EA_ERR_MEMORY;
+  cut(&b, &j);
+  if (b.training && !j.s->has_sum) EA_TRY(gather(c, &j, moments_shard));
+  j.s->has_sum = 0;
+  find_statistics(c, &b, j.s);
+  find_line(c, j.s);
+  j.s->dtype = c->in[BN_X]->dtype;
+  j.s->rows = b.rows;
+  if (!c->deferred) ea_parallel(j.shards, apply_shard, &j);
   return EA_OK;
 }
 
@@ -356,36 +246,42 @@ static int backward(ea_call *c) {
     ea_bn_backward_f64(c, &b);
     return EA_OK;
   }
-  job j;
-  float *vector;
-  EA_TRY(begin(c, &b, &j, 4, &vector));
-  float *slope = vector + 2 * b.channels, *level = vector + 3 * b.channels;
-  const float *rstd = ea_f32(c->out[2]);
-  ea_bn_find_line(c, vector, vector + b.channels);
-  j.g = ea_ptr(c->gout[0]);
-  j.a = vector;
-  j.b = vector + b.channels;
-  j.c = ea_f32(c->out[1]);
-  j.d = slope;
+  ea_bn_state *s = c->state;
+  job j = {.s = s, .x = ea_ptr(c->in[BN_X]), .g = ea_ptr(c->gout[0])};
+  cut(&b, &j);
   int sums = b.training || c->gin[BN_WEIGHT] || c->gin[BN_BIAS];
-  if (sums) ea_parallel(j.shards, grad_sums_shard, &j);
+  if (sums && !s->has_sum) EA_TRY(gather(c, &j, grad_sums_shard));
+  s->has_sum = 0;
+  const float *rstd = ea_f32(c->out[2]);
+  float *scale = s->vector[0], *slope = s->vector[3], *level = s->vector[4];
   for (int64_t k = 0; k < b.channels; k++) {
-    double g = sums ? total(&j, 0, k) : 0, gx = sums ? total(&j, 1, k) : 0;
+    double g = sums ? s->sum[k] : 0, gx = sums ? s->sum[b.channels + k] : 0;
     if (c->gin[BN_WEIGHT]) give(c, BN_WEIGHT, k, gx * rstd[k]);
     if (c->gin[BN_BIAS]) give(c, BN_BIAS, k, g);
     double rows = (double)b.rows, r = rstd[k];
-    slope[k] = b.training ? (float)(-vector[k] * r * r * gx / rows) : 0;
-    level[k] = b.training ? (float)(-vector[k] * g / rows) : 0;
+    slope[k] = b.training ? (float)(-scale[k] * r * r * gx / rows) : 0;
+    level[k] = b.training ? (float)(-scale[k] * g / rows) : 0;
   }
   if (!c->gin[BN_X]) return EA_OK;
+  s->g = j.g;
+  s->x = j.x;
+  s->to = ea_ptr(c->gin[BN_X]);
+  s->add = c->accumulate & 1;
   if (c->moments) { /* their gradient goes along: so far slope and level are 0 */
     ea_moments_slope(c->moments, b.rows, slope, level);
-    j.c = ea_f32(c->moments->out[0]);
+    set_mean(s, ea_f32(c->moments->out[0]));
   }
-  j.to = ea_ptr(c->gin[BN_X]);
-  j.add = c->accumulate & 1;
-  ea_parallel(j.shards, grad_shard, &j);
+  repeat(slope, b.channels);
+  repeat(level, b.channels);
+  s->waits = c->grad_waits;
+  if (!s->waits) ea_bn_grad_all(s);
+  if (c->moments) set_mean(s, ea_f32(c->out[1]));
   return EA_OK;
+}
+
+static int prepare(ea_call *c) {
+  if (c->in[BN_X]->dtype == EA_F64 || !c->in[BN_WEIGHT]->size[0]) return EA_OK;
+  return ea_bn_state_of(c) ? EA_OK : EA_ERR_MEMORY;
 }
 
 const ea_op ea_op_batch_norm = {.name = "batch_norm",
@@ -399,4 +295,5 @@ const ea_op ea_op_batch_norm = {.name = "batch_norm",
                                 .need_out = 6,
                                 .shape = shape,
                                 .forward = forward,
-                                .backward = backward};
+                                .backward = backward,
+                                .prepare = prepare};

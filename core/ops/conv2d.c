@@ -152,24 +152,33 @@ int ea_conv_run(ea_call *c, const ea_conv *v, int pass, int dry) {
     if (status == 1) status = ea_conv_onednn(c, v, pass, dry);
     if (status <= 0) return status;
   }
+  if (!dry && pass == EA_CONV_DATA) ea_conv_along_grad(c);
   EA_TRY(ea_conv_portable(c, v, pass, dry));
   if (pass == EA_CONV_FORWARD && c->residual && !dry) ea_accumulate(c->out[0], c->residual);
   return EA_OK;
 }
 
-/* ---- what fused calls own ---- */
+/* Both gradients. Without a norm. */
+static int run_back(ea_call *c, const ea_conv *v, int dry) {
+  if (c->gin[0] && c->gin[1] && find_engine() == 0) {
+    int status = ea_conv_amx(c, v, EA_CONV_BOTH, dry);
+    if (status <= 0) return status;
+  }
+  if (c->gin[0]) EA_TRY(ea_conv_run(c, v, EA_CONV_DATA, dry));
+  else if (!dry) ea_conv_along_grad(c);
+  return c->gin[1] ? ea_conv_run(c, v, EA_CONV_WEIGHTS, dry) : EA_OK;
+}
+
+/* ---- what a folded call owns ---- */
 
 typedef struct fusion {
-  ea_tensor *w, *bias;  /* with a norm: folded */
-  ea_tensor *line_data; /* with a batch_norm to read through: scale, then shift */
-  ea_bn_line line;
+  ea_tensor *w, *bias; /* folded */
 } fusion;
 
 static void free_fusion(void *state) {
   fusion *f = state;
   ea_tensor_release(f->w);
   ea_tensor_release(f->bias);
-  ea_tensor_release(f->line_data);
   ea_free(f);
 }
 
@@ -179,27 +188,12 @@ static int make_fusion(ea_call *c) {
   if (!f) return EA_ERR_MEMORY;
   c->state = f;
   c->free_state = free_fusion;
-  if (c->norm) {
-    EA_TRY(ea_tensor_new(EA_F32, 4, c->in[1]->size, &f->w));
-    EA_TRY(ea_tensor_new(EA_F32, 1, c->in[1]->size, &f->bias));
-  }
-  if (c->through) {
-    int64_t channels = c->in[0]->size[3];
-    EA_TRY(ea_tensor_new(EA_F32, 1, (int64_t[]){2 * channels}, &f->line_data));
-    float *scale = ea_f32(f->line_data);
-    f->line = (ea_bn_line){scale, scale + channels, ea_bn_relu(c->through)};
-  }
-  return EA_OK;
+  EA_TRY(ea_tensor_new(EA_F32, 4, c->in[1]->size, &f->w));
+  return ea_tensor_new(EA_F32, 1, c->in[1]->size, &f->bias);
 }
 
 const ea_bn_line *ea_conv_line(const ea_call *c) {
-  return c->through ? &((const fusion *)c->state)->line : NULL;
-}
-
-static void find_line(const ea_call *c) {
-  if (!c->through) return;
-  float *scale = ea_f32(((const fusion *)c->state)->line_data);
-  ea_bn_find_line(c->through, scale, scale + c->in[0]->size[3]);
+  return c->through ? &((const ea_bn_state *)c->through->state)->grad.line : NULL;
 }
 
 /* ---- a folded batch_norm ---- */
@@ -240,7 +234,7 @@ EA_INLINE void touch(int what, int dtype, void *to, const void *from, int64_t i,
   ea_lanes v = ea_lanes_load(to, dtype, i, n);
   if (what == ADD) v += ea_lanes_load(from, dtype, i, n);
   if (what == RELU) v = ea_lanes_relu(v);
-  if (what == CUT) v = ea_lanes_mask(v, ~(ea_lanes_bits)(ea_lanes_load(from, dtype, i, n) <= 0));
+  if (what == CUT) v = ea_lanes_cut(v, ea_lanes_load(from, dtype, i, n));
   ea_lanes_store(to, dtype, i, n, v);
 }
 
@@ -271,7 +265,7 @@ static int forward(ea_call *c) {
   ea_conv v;
   describe(c, &v);
   if (!v.n) return EA_OK;
-  find_line(c);
+  ea_conv_along_begin(c, EA_CONV_FORWARD);
   if (!c->norm) return ea_conv_run(c, &v, EA_CONV_FORWARD, 0);
   fold(c);
   return run_folded(c, &v, EA_CONV_FORWARD, 0);
@@ -326,11 +320,8 @@ static int backward(ea_call *c) {
   describe(c, &v);
   if (!v.n) return ea_conv_backward_nothing(c);
   if (c->norm) return c->gin[0] ? run_folded(c, &v, EA_CONV_DATA, 0) : EA_OK;
-  if (c->gin[0]) EA_TRY(ea_conv_run(c, &v, EA_CONV_DATA, 0));
-  if (c->gin[1]) {
-    find_line(c);
-    EA_TRY(ea_conv_run(c, &v, EA_CONV_WEIGHTS, 0));
-  }
+  ea_conv_along_begin(c, EA_CONV_DATA);
+  EA_TRY(run_back(c, &v, 0));
   if (c->nin == 3 && c->gin[2]) EA_TRY(ea_conv_backward_bias(c, v.n * v.oh * v.ow, v.o));
   return EA_OK;
 }
@@ -340,13 +331,13 @@ static int prepare(ea_call *c) {
   describe(c, &v);
   if (!v.n) return EA_OK;
   int (*run_this)(ea_call *, const ea_conv *, int, int) = c->norm ? run_folded : ea_conv_run;
-  if (c->norm || c->through) EA_TRY(make_fusion(c));
+  if (c->norm) EA_TRY(make_fusion(c));
   EA_TRY(run_this(c, &v, EA_CONV_FORWARD, 1));
   unsigned before = c->accumulate;
   c->accumulate = ~0u; /* the most memory it may take */
   int status = EA_OK;
-  if (c->needs_backward && c->gin[0]) status = run_this(c, &v, EA_CONV_DATA, 1);
-  if (c->needs_backward && c->gin[1] && !status) status = ea_conv_run(c, &v, EA_CONV_WEIGHTS, 1);
+  if (c->needs_backward && !c->norm) status = run_back(c, &v, 1);
+  else if (c->needs_backward && c->gin[0]) status = run_folded(c, &v, EA_CONV_DATA, 1);
   c->accumulate = before;
   return status;
 }

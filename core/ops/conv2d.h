@@ -14,7 +14,7 @@ typedef struct ea_conv {
   int64_t stride, pad, groups, dilation;
 } ea_conv;
 
-enum { EA_CONV_FORWARD, EA_CONV_DATA, EA_CONV_WEIGHTS };
+enum { EA_CONV_FORWARD, EA_CONV_DATA, EA_CONV_WEIGHTS, EA_CONV_BOTH /* gradients: AMX alone */ };
 /* Partial sums of the weight gradient; a property of the result, so it is the same everywhere. */
 enum { EA_CONV_WEIGHT_SHARDS = 4 };
 
@@ -41,12 +41,31 @@ int ea_conv_portable(ea_call *c, const ea_conv *v, int pass, int dry);
 int ea_conv_onednn(ea_call *c, const ea_conv *v, int pass, int dry);
 /* Likewise where the CPU has no tiles (amx.h), or they do not do this pass. */
 int ea_conv_amx(ea_call *c, const ea_conv *v, int pass, int dry);
-/* Its pass of the weights: bf16, one group, at most so many taps, on a CPU that has tiles. */
 enum { EA_CONV_MOST_TAPS = 49 };
-int ea_conv_amx_weights(ea_call *c, const ea_conv *v, int dry);
 
 /* The line of the batch_norm that the input goes through, or NULL: then in[0] is what is read. */
 const struct ea_bn_line *ea_conv_line(const ea_call *c);
+
+/* What a pass does along for the batch_norms beside it: see conv2d_along.c. An engine that does so
+ * gives `partial` shard_bytes for each of its shards; calls `before` and `behind` for every run of
+ * images, by the thread that computes them (first: the first of the shard); `end` after all. */
+enum { EA_ALONG_MOMENTS, EA_ALONG_GRAD, EA_ALONG_SUMS };
+typedef struct ea_conv_along {
+  struct ea_bn_state *gathers, *grad; /* NULL: nothing */
+  int what;
+  int64_t pixels_x, pixels_y, x_bytes, y_bytes; /* of an image */
+  const char *x, *y, *gx;
+  char *partial;
+  size_t shard_bytes;
+} ea_conv_along;
+ea_conv_along ea_conv_find_along(const ea_call *c, const ea_conv *v, int pass);
+void ea_conv_along_before(const ea_conv_along *a, int64_t image, int64_t images);
+void ea_conv_along_behind(const ea_conv_along *a, int64_t shard, int first, int64_t image,
+                          int64_t images);
+void ea_conv_along_end(const ea_conv_along *a, int64_t shards);
+/* conv2d.c's: nothing is gathered yet; the gradient of y, where no engine made it along. */
+void ea_conv_along_begin(const ea_call *c, int pass);
+void ea_conv_along_grad(const ea_call *c);
 
 /* to += from; n elements of f32 or bf16. */
 void ea_conv_add(void *to, const void *from, int dtype, int64_t n);

@@ -140,7 +140,8 @@ static void describe(ea_amx_job *j, const ea_call *c, const ea_conv *v, int pass
   ea_amx_side y = {NULL, v->oh, v->ow, v->o, v->oh * v->ow * v->o * 2};
   int64_t area = v->kh * v->kw;
   int forward = pass == EA_CONV_FORWARD;
-  *j = (ea_amx_job){.from = forward ? x : y,
+  *j = (ea_amx_job){.pass = pass,
+                    .from = forward ? x : y,
                     .to = forward ? y : x,
                     .images = v->n,
                     .from_stride = forward ? v->stride : 1,
@@ -163,33 +164,60 @@ static void describe(ea_amx_job *j, const ea_call *c, const ea_conv *v, int pass
       for (int64_t column = 0; column < v->stride; column++) add_backward(j, v->pad, row, column);
   find_buffer(j);
   j->shards = EA_MIN(v->n, MOST_SHARDS);
+  j->along = ea_conv_find_along(c, v, pass);
 }
 
 /* ---- running ---- */
 
 static void pack_shard(void *arg, int64_t shard) { ea_amx_pack_weights(arg, shard); }
 
+static int64_t first_image(const ea_amx_job *j, int64_t shard) {
+  return j->images * shard / j->shards;
+}
+
+void ea_amx_run_image(const ea_amx_job *j, int64_t n) {
+  char *buffer = j->thread + ea_thread_index() * (j->buffer_bytes + j->read_bytes);
+  char *from = j->from.data + n * j->from.image_bytes, *to = j->to.data + n * j->to.image_bytes;
+  int64_t shard = ((n + 1) * j->shards - 1) / j->images;
+  ea_conv_along_before(&j->along, n, 1);
+  if (j->cut) ea_conv_cut(from, j->cut + n * j->from.image_bytes, EA_BF16, j->from.image_bytes / 2);
+  ea_amx_copy_image(j, from, buffer, buffer + j->buffer_bytes);
+  for (int i = 0; i < j->classes; i++)
+    if (j->class[i].taps || j->add != j->to.data) ea_amx_run_class(j, &j->class[i], buffer, to);
+  ea_conv_along_behind(&j->along, shard, n == first_image(j, shard), n, 1);
+}
+
 EA_AMX_CODE static void run_shard(void *arg, int64_t shard) {
   const ea_amx_job *j = arg;
-  char *buffer = j->thread + ea_thread_index() * (j->buffer_bytes + j->read_bytes);
-  int64_t count = j->from.image_bytes / 2;
   ea_amx_begin();
-  for (int64_t n = j->images * shard / j->shards; n < j->images * (shard + 1) / j->shards; n++) {
-    char *from = j->from.data + n * j->from.image_bytes, *to = j->to.data + n * j->to.image_bytes;
-    if (j->cut) ea_conv_cut(from, j->cut + n * j->from.image_bytes, EA_BF16, count);
-    ea_amx_copy_image(j, from, buffer, buffer + j->buffer_bytes);
-    for (int i = 0; i < j->classes; i++)
-      if (j->class[i].taps || j->add != j->to.data) ea_amx_run_class(j, &j->class[i], buffer, to);
-  }
+  for (int64_t n = first_image(j, shard); n < first_image(j, shard + 1); n++)
+    ea_amx_run_image(j, n);
   ea_amx_end();
 }
 
-/* Where the parts of the scratch are, and what is in them for all images. */
-static void fill(ea_amx_job *j, char *memory, size_t weights, size_t offsets, size_t places) {
+/* Parts of the memory: the weights, the steps' offsets, the tiles' places, partial sums, and for
+ * each thread a buffer. */
+static size_t weight_bytes(const ea_amx_job *j) {
+  return (size_t)(j->blocks * j->steps * EA_TILE_BYTES);
+}
+static size_t offset_bytes(const ea_amx_job *j) { return round64(j->steps * 8); }
+static size_t place_bytes(const ea_amx_job *j) {
+  return round64(j->tiles * (int64_t)sizeof(ea_amx_place));
+}
+static size_t along_bytes(const ea_amx_job *j) { return j->along.shard_bytes * (size_t)j->shards; }
+
+size_t ea_amx_bytes(const ea_amx_job *j) {
+  return weight_bytes(j) + offset_bytes(j) + place_bytes(j) + along_bytes(j) +
+         (size_t)(j->buffer_bytes + j->read_bytes) * (size_t)ea_threads();
+}
+
+/* What is in the memory for all images. */
+static void fill(ea_amx_job *j, char *memory) {
   j->weights = memory;
-  j->offset = (int64_t *)(void *)(memory + weights);
-  j->place = (ea_amx_place *)(void *)(memory + weights + offsets);
-  j->thread = memory + weights + offsets + places;
+  j->offset = (int64_t *)(void *)(memory += weight_bytes(j));
+  j->place = (ea_amx_place *)(void *)(memory += offset_bytes(j));
+  j->along.partial = memory += place_bytes(j);
+  j->thread = memory + along_bytes(j);
   int64_t at = 0;
   for (int i = 0; i < j->classes; i++) {
     const ea_amx_class *k = &j->class[i];
@@ -199,8 +227,8 @@ static void fill(ea_amx_job *j, char *memory, size_t weights, size_t offsets, si
   }
 }
 
-static void point(ea_amx_job *j, const ea_call *c, int pass) {
-  if (pass == EA_CONV_FORWARD) {
+static void point(ea_amx_job *j, const ea_call *c) {
+  if (j->pass == EA_CONV_FORWARD) {
     j->from.data = ea_ptr(c->in[0]);
     j->to.data = ea_ptr(c->out[0]);
     if (c->residual) j->add = ea_ptr(c->residual);
@@ -214,31 +242,45 @@ static void point(ea_amx_job *j, const ea_call *c, int pass) {
   }
 }
 
-static int run(ea_call *c, const ea_conv *v, int pass, int dry) {
+void ea_amx_start(ea_amx_job *j, const ea_call *c, char *memory) {
+  fill(j, memory);
+  point(j, c);
+  ea_parallel(j->blocks, pack_shard, j);
+}
+
+/* Lays out forward or the gradient of the images; 1: the tiles do not do it. */
+static int plan(ea_amx_job *j, const ea_call *c, const ea_conv *v, int pass) {
   int64_t from = pass == EA_CONV_FORWARD ? v->c : v->o;
   int64_t pixels = pass == EA_CONV_FORWARD ? v->oh * v->ow : v->h * v->w;
   if (v->stride > EA_AMX_STRIDE || v->dilation != 1 || from < EA_TILE || pixels < LEAST_PIXELS)
     return 1;
+  describe(j, c, v, pass);
+  return j->buffer_bytes > BUFFER_BYTES;
+}
+
+static int run(ea_call *c, const ea_conv *v, int pass, int dry) {
   ea_amx_job j;
-  describe(&j, c, v, pass);
-  if (j.buffer_bytes > BUFFER_BYTES) return 1;
-  size_t weights = (size_t)(j.blocks * j.steps * EA_TILE_BYTES), offsets = round64(j.steps * 8);
-  size_t places = round64(j.tiles * (int64_t)sizeof(ea_amx_place));
-  char *memory =
-      ea_call_scratch(c, weights + offsets + places +
-                             (size_t)(j.buffer_bytes + j.read_bytes) * (size_t)ea_threads());
+  if (plan(&j, c, v, pass)) return 1;
+  char *memory = ea_call_scratch(c, ea_amx_bytes(&j));
   if (!memory) return EA_ERR_MEMORY;
   if (dry) return EA_OK;
-  fill(&j, memory, weights, offsets, places);
-  point(&j, c, pass);
-  ea_parallel(j.blocks, pack_shard, &j);
+  ea_amx_start(&j, c, memory);
   ea_parallel(j.shards, run_shard, &j);
+  ea_conv_along_end(&j.along, j.shards);
   return EA_OK;
+}
+
+/* More threads than shards of weights would have nothing to do. */
+static int run_both(ea_call *c, const ea_conv *v, int dry) {
+  ea_amx_job data;
+  if (ea_threads() > EA_CONV_WEIGHT_SHARDS || plan(&data, c, v, EA_CONV_DATA)) return 1;
+  return ea_amx_weights(c, v, &data, dry);
 }
 
 int ea_conv_amx(ea_call *c, const ea_conv *v, int pass, int dry) {
   if (v->dtype != EA_BF16 || v->groups != 1 || v->kh * v->kw > EA_AMX_TAPS || !ea_amx()) return 1;
-  return pass == EA_CONV_WEIGHTS ? ea_conv_amx_weights(c, v, dry) : run(c, v, pass, dry);
+  if (pass == EA_CONV_BOTH) return run_both(c, v, dry);
+  return pass == EA_CONV_WEIGHTS ? ea_amx_weights(c, v, NULL, dry) : run(c, v, pass, dry);
 }
 
 #else

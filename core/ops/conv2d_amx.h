@@ -79,9 +79,20 @@ typedef struct ea_amx_job {
   ea_amx_place *place;  /* of the tiles */
   int64_t *offset;      /* where a step's pixels are, from a tile's first */
   char *weights;        /* {blocks, steps, 16, 16, 2} */
+  int pass;
   int64_t shards;
+  ea_conv_along along;
   char *thread; /* per thread: the buffer; an image that was read through the line */
 } ea_amx_job;
+
+size_t ea_amx_bytes(const ea_amx_job *j);
+/* Puts everything in so many bytes of memory, and the weights of the call there. */
+void ea_amx_start(ea_amx_job *j, const ea_call *c, char *memory);
+/* Image n, and what is done along. The tiles are set up. */
+void ea_amx_run_image(const ea_amx_job *j, int64_t n);
+/* The gradient of the weights; data: NULL, or that of the images, which is made along, each image
+ * while it is in the cache. Returns 1, having done nothing, where that cannot be. */
+int ea_amx_weights(ea_call *c, const ea_conv *v, ea_amx_job *data, int dry);
 
 /* An image, `from.image_bytes` of it, into the buffer. */
 void ea_amx_copy_image(const ea_amx_job *j, const char *image, char *buffer, char *read);

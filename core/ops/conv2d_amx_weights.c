@@ -19,15 +19,13 @@
  *
  * Odd widths, heights and channels are padded with zeros in what is packed.
  */
-#include "amx.h"
-#include "batch_norm.h"
-#include "conv2d.h"
+#include "conv2d_amx.h"
 
 #ifdef __x86_64__
 
 enum {
   CHUNK = 512,
-  MOST_TAPS = EA_CONV_MOST_TAPS,
+  MOST_TAPS = EA_AMX_TAPS,
   MOST_SUMS = 3,
   LEAST_PIXELS = 16,
   MOST_SUM_BYTES = 1 << 20 /* above, the second cache does not hold a shard's sums */
@@ -45,6 +43,7 @@ typedef struct job {
   float *to;  /* {o, c, kh, kw} */
   int add;
   const ea_bn_line *line; /* NULL, or what x is read through: a block of a chunk at a time */
+  ea_amx_job *data;       /* NULL, or what is run on each image before */
   int64_t view;           /* rows of the image that a unit sees */
   char *thread; /* per thread: g's tiles, a plane, a pixel of zeros, what the line was applied to */
   size_t g_bytes, plane_bytes, zero_bytes, thread_bytes;
@@ -297,6 +296,9 @@ EA_AMX_CODE static void run_shard(void *arg, int64_t shard) {
   ea_amx_begin();
   for (int fresh = 1; unit < end; fresh = 0) {
     int64_t units = EA_MIN(j->units, end - unit);
+    if (j->data)
+      for (int64_t u = unit; u < unit + units; u++)
+        if (u % j->bands == 0) ea_amx_run_image(j->data, u / j->bands);
     pack_g(j, unit, units, zeros, g);
     for (int64_t block = first; block < last; block++) {
       if (j->line) read_block(j, unit, units, block, read);
@@ -368,22 +370,27 @@ static void describe(job *j) {
   if (j->line) j->thread_bytes += round64(j->units * j->view * v->w * EA_TILE * 2);
 }
 
-int ea_conv_amx_weights(ea_call *c, const ea_conv *v, int dry) {
+int ea_amx_weights(ea_call *c, const ea_conv *v, ea_amx_job *data, int dry) {
   if (v->oh * v->ow < LEAST_PIXELS) return 1;
   job j = {.v = v,
            .x = ea_ptr(c->in[0]),
            .g = ea_ptr(c->gout[0]),
            .to = ea_f32(c->gin[1]),
            .line = ea_conv_line(c),
+           .data = data,
            .add = c->accumulate >> 1 & 1};
   describe(&j);
+  if (data && j.c_shards > 1) return 1;
   size_t sums = (size_t)(j.image_shards * j.o_blocks * j.c_blocks * j.taps * EA_TILE_BYTES);
-  char *memory = ea_call_scratch(c, sums + j.thread_bytes * (size_t)ea_threads());
+  size_t own = sums + j.thread_bytes * (size_t)ea_threads();
+  char *memory = ea_call_scratch(c, own + (data ? ea_amx_bytes(data) : 0));
   if (!memory) return EA_ERR_MEMORY;
   if (dry) return EA_OK;
   j.sum = (float *)(void *)memory;
   j.thread = memory + sums;
+  if (data) ea_amx_start(data, c, memory + own);
   ea_parallel(j.image_shards * j.c_shards, run_shard, &j);
+  if (data) ea_conv_along_end(&data->along, data->shards);
   ea_parallel_range(v->o, EA_MAX(1, EA_CHUNK / (v->c * j.taps)), give_rows, &j);
   return EA_OK;
 }

@@ -253,7 +253,9 @@ typedef struct job {
   const char *cut; /* NULL, or y itself: its zeros cut the gradient; a ReLU wrote them */
   int relu;
   const ea_bn_line *line; /* NULL, or what x is read through */
-  dnnl_status_t status;   /* last failure of a shard */
+  ea_conv_along along;
+  int64_t first;        /* image */
+  dnnl_status_t status; /* last failure of a shard */
 } job;
 
 static dnnl_status_t set(dnnl_memory_t m, void *at) {
@@ -287,6 +289,8 @@ static void run_shard(void *arg, int64_t shard) {
   const char *residual = j->residual ? j->residual + (size_t)shard * j->y_bytes : NULL;
   float *own_x = (float *)(void *)own, *own_y = (float *)(void *)(own + j->own_x);
   int64_t count = p->shape.n * p->shape.oh * p->shape.ow * p->shape.o;
+  int64_t image = j->first + shard * p->shape.n;
+  ea_conv_along_before(&j->along, image, p->shape.n);
   if (j->cut) ea_conv_cut(y, j->cut + (size_t)shard * j->y_bytes, (int)p->shape.dtype, count);
   if (p->winograd) pack(j, x, y, own_x, own_y);
   else if (j->line)
@@ -309,6 +313,7 @@ static void run_shard(void *arg, int64_t shard) {
     ea_conv_add(x, own, (int)p->shape.dtype, p->shape.n * p->shape.h * p->shape.w * p->shape.c);
   else if (residual) ea_conv_add(y, residual, (int)p->shape.dtype, count);
   if (j->relu) ea_conv_relu(y, (int)p->shape.dtype, count);
+  ea_conv_along_behind(&j->along, shard, 1, image, p->shape.n);
 }
 
 /* Gives every thread its memory objects; all but images and partial sums stay set for the run. */
@@ -363,7 +368,7 @@ static int run_plan(ea_call *c, const ea_conv *v, plan *p, int64_t first, int64_
   size_t x_image = (size_t)(v->h * v->w * v->c) * e, y_image = (size_t)(v->oh * v->ow * v->o) * e;
   ea_tensor *x = p->pass == EA_CONV_DATA ? c->gin[0] : c->in[0];
   ea_tensor *y = p->pass == EA_CONV_FORWARD ? c->out[0] : c->gout[0];
-  job j = {.call = c, .p = p};
+  job j = {.call = c, .p = p, .first = first, .along = ea_conv_find_along(c, v, p->pass)};
   j.x = (char *)ea_ptr(x) + (size_t)first * x_image;
   j.y = (char *)ea_ptr(y) + (size_t)first * y_image;
   if (p->pass == EA_CONV_FORWARD && c->residual)
@@ -382,15 +387,18 @@ static int run_plan(ea_call *c, const ea_conv *v, plan *p, int64_t first, int64_
   int add = weights_pass && (first > 0 || (c->accumulate >> 1 & 1));
   size_t packed = p->weight_bytes * (size_t)(weights_pass ? shards : 1);
   size_t plain = add ? round64((size_t)count * 4) : 0;
-  char *memory = ea_call_scratch(c, packed + plain + j.thread_bytes * (size_t)ea_threads());
+  size_t along = j.along.shard_bytes * (size_t)shards, fixed = packed + plain + along;
+  char *memory = ea_call_scratch(c, fixed + j.thread_bytes * (size_t)ea_threads());
   if (!memory) return EA_ERR_MEMORY;
   j.weights = memory;
-  j.thread = memory + packed + plain;
+  j.along.partial = memory + packed + plain;
+  j.thread = memory + fixed;
   DNNL_TRY(c, "make memory objects", prepare(&j));
   if (dry) return EA_OK;
   if (!weights_pass) DNNL_TRY(c, "reorder the weights", reorder(&j, ea_ptr(c->in[1]), j.weights));
   ea_parallel(shards, run_shard, &j);
   DNNL_TRY(c, "run a convolution", j.status);
+  ea_conv_along_end(&j.along, shards);
   if (weights_pass) {
     float *w = ea_f32(c->gin[1]), *sum = add ? (float *)(void *)(memory + packed) : w;
     partials q = {(float *)(void *)j.weights, (int64_t)(p->weight_bytes / 4), shards};

@@ -30,7 +30,11 @@ EA_INLINE ea_lanes ea_lanes_load(const void *from, int dtype, int64_t i, int n) 
   }
   ea_lanes_half h = {0};
   memcpy(&h, (const uint16_t *)from + i, (size_t)n * 2);
+#ifdef __AVX512BF16__ /* GCC makes four instructions of the conversion, and of a choice by masks */
+  return (ea_lanes)_mm512_slli_epi32(_mm512_cvtepu16_epi32((__m256i)h), 16);
+#else
   return (ea_lanes)(__builtin_convertvector(h, ea_lanes_bits) << 16);
+#endif
 }
 
 /* Rounds half to even, as ea_f32_to_bf16; the instruction also makes 0 of what is below 2^-126. */
@@ -51,12 +55,23 @@ EA_INLINE void ea_lanes_store(void *to, int dtype, int64_t i, int n, ea_lanes v)
   memcpy((uint16_t *)to + i, &h, (size_t)n * 2);
 }
 
-/* v where `where` is true (all bits set), else 0. */
-EA_INLINE ea_lanes ea_lanes_mask(ea_lanes v, ea_lanes_bits where) {
-  return (ea_lanes)((ea_lanes_bits)v & where);
+/* g, 0 where y <= 0: a gradient behind a ReLU that made y, or of y. */
+EA_INLINE ea_lanes ea_lanes_cut(ea_lanes g, ea_lanes y) {
+#ifdef __AVX512BF16__
+  return (ea_lanes)_mm512_maskz_mov_ps(
+      _mm512_cmp_ps_mask((__m512)y, _mm512_setzero_ps(), _CMP_NLE_UQ), (__m512)g);
+#else
+  return (ea_lanes)((ea_lanes_bits)g & ~(ea_lanes_bits)(y <= 0));
+#endif
 }
 /* max(v, 0); NaN stays. */
-EA_INLINE ea_lanes ea_lanes_relu(ea_lanes v) { return ea_lanes_mask(v, ~(ea_lanes_bits)(v < 0)); }
+EA_INLINE ea_lanes ea_lanes_relu(ea_lanes v) {
+#ifdef __AVX512BF16__
+  return (ea_lanes)_mm512_max_ps(_mm512_setzero_ps(), (__m512)v); /* the second, if in doubt */
+#else
+  return (ea_lanes)((ea_lanes_bits)v & ~(ea_lanes_bits)(v < 0));
+#endif
+}
 EA_INLINE ea_lanes ea_lanes_all(float f) { return (ea_lanes){0} + f; }
 
 #endif

@@ -45,7 +45,8 @@ static int forward(ea_call *c) {
   const ea_tensor *x = c->in[0];
   int64_t channels = x->size[x->ndim - 1];
   if (!channels) return EA_OK;
-  if (x->dtype != EA_F64) return ea_bn_moments(c, ea_f32(c->out[0]), ea_f32(c->out[0]) + channels);
+  if (x->dtype != EA_F64)
+    return ea_bn_batch_moments(c, ea_f32(c->out[0]), ea_f32(c->out[0]) + channels);
   forward_f64(c, rows_of(x), channels);
   return EA_OK;
 }
@@ -117,6 +118,10 @@ static int backward(ea_call *c) {
   return EA_OK;
 }
 
+static int prepare(ea_call *c) {
+  return c->in[0]->dtype == EA_F64 || ea_bn_state_of(c) ? EA_OK : EA_ERR_MEMORY;
+}
+
 const ea_op ea_op_moments = {.name = "moments",
                              .nin_least = 1,
                              .nin_most = 1,
@@ -127,4 +132,5 @@ const ea_op ea_op_moments = {.name = "moments",
                              .need_out = 1,
                              .shape = shape,
                              .forward = forward,
-                             .backward = backward};
+                             .backward = backward,
+                             .prepare = prepare};

@@ -36,9 +36,11 @@ struct ea_call {
   int fused_relu;         /* batch_norm only: out = relu(out); set by the graph's fusion */
   const ea_call *moments; /* batch_norm only: of the same x, whose gradient it adds; likewise */
   int deferred;           /* batch_norm only: it makes the statistics alone, likewise; */
+  int grad_waits;         /* batch_norm only: the call that reads gin[0] makes it, likewise; */
   const ea_call *through; /* conv2d only: a deferred batch_norm that its in[0] goes through */
   ea_tensor *residual;    /* conv2d only: borrowed, of out's shape, is added to out; likewise */
   const ea_call *norm;    /* conv2d only: a batch_norm in evaluation mode that out goes through */
+  ea_call *along[3];      /* conv2d only: what it does along for batch_norms: see conv2d_along.c */
   ea_scratch *scratch;    /* a graph's calls share one; otherwise own_scratch is used */
   ea_scratch own_scratch;
   void *state; /* the op's own, e.g. oneDNN primitives; freed by free_state */

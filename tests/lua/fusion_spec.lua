@@ -244,6 +244,14 @@ describe("a batch norm that convolutions read their input through", function()
     local stride, training = o.stride or 1, o.training ~= false
     return function(image)
       local h = image:to(o.dtype):conv2d(p[1], { pad = 1 })
+      for _ = 1, o.blocks or 0 do -- one after the other, each with a sum around it
+        local r = h
+        for _ = 1, 2 do
+          r = r:batch_norm(p[2], p[3], mean, var, { training = training }):relu()
+          r = r:conv2d(p[1], { pad = 1 })
+        end
+        h = h + r
+      end
       local r = h:batch_norm(p[2], p[3], mean, var, { training = training })
       if o.relu ~= false then r = r:relu() end
       local y = r:conv2d(p[4], { pad = (o.kernel or 3) == 3 and 1 or 0, stride = stride })
@@ -253,7 +261,9 @@ describe("a batch norm that convolutions read their input through", function()
     end, o.twice and p or { p[1], p[2], p[3], p[4] }
   end
 
-  local function images(o) return ea.rng("x"):normal { 5, o.size, o.size, o.channels } end
+  local function images(o)
+    return ea.rng("x"):normal { o.images or 5, o.size, o.size, o.channels }
+  end
 
   local cases = {
     { "16 channels", channels = 16, size = 16 },
@@ -265,7 +275,10 @@ describe("a batch norm that convolutions read their input through", function()
     { "a shortcut", channels = 16, size = 8, out = 48, twice = true },
     { "1x1", channels = 20, size = 6, kernel = 1 },
     { "the running statistics", channels = 32, size = 8, training = false },
-    { "a sum that uses it too", channels = 16, size = 8, used = true } }
+    { "a sum that uses it too", channels = 16, size = 8, used = true },
+    { "blocks", channels = 16, size = 16, blocks = 2 },
+    { "blocks of 64 channels and a shortcut", channels = 64, size = 8, blocks = 1, stride = 2,
+      twice = true, images = 21 } }
 
   local F = require "edgeai.ffi"
   --- set(value), fn(), set back.
@@ -290,11 +303,11 @@ describe("a batch norm that convolutions read their input through", function()
       end
     end)
 
-    it("has the same bytes for 1, 2 and 4 threads: " .. o[1], function()
+    it("has the same bytes for 1, 2 and 5 threads: " .. o[1], function()
       for _, dtype in ipairs { "f32", "bf16" } do
         o.dtype = dtype
         local want
-        for _, threads in ipairs { 1, 2, 4 } do
+        for _, threads in ipairs { 1, 2, 5 } do
           with(ea.threads, threads, ea.threads(), function()
             local fn, leaves = network(o)
             local g = ea.capture(fn, { images(o) })

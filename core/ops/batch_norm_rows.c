@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * batch_norm_rows.c - batch_norm's arithmetic on some rows, for itself and for whoever has them in
+ * the cache: the same arithmetic, the same bits. See batch_norm.h.
+ *
+ * Channels run in up to four lanes of 16 side by side, rows in tiles that stay in the first cache;
+ * sums are f32 within a tile and f64 beyond.
+ */
+#include "batch_norm.h"
+
+enum { TILE = 8192, TILE_ROWS = 128, SIDE = EA_BN_SIDE, WIDE = EA_BN_WIDE }; /* numbers, rows */
+enum { APPLY, MOMENTS, GRAD_SUMS, GRAD };
+enum { SCALE, SHIFT, MEAN, SLOPE, LEVEL, VECTORS };
+
+typedef struct job {
+  const float *v[VECTORS]; /* per channel; NULL: the kernel has none */
+  const void *x, *g;
+  void *to;
+  int64_t x_apart, to_apart; /* numbers from row to row; g lies as x */
+  int64_t channels, rows;
+  double *sum; /* {2, channels} */
+} job;
+
+#define EACH_LANE(b) for (int b = 0; b < lanes; b++)
+
+EA_INLINE void load_each(ea_lanes *to, int lanes, const float *from, int64_t at, int n) {
+  EACH_LANE(b) to[b] = ea_lanes_load(from, EA_F32, at + b * EA_LANES, n);
+}
+
+EA_INLINE void add_sums(double *sum, int lanes, const ea_lanes *s, int n) {
+  EACH_LANE(b)
+  for (int i = 0; i < n; i++) sum[b * EA_LANES + i] += s[b][i];
+}
+
+/* A tile of rows; from channel k on, `lanes` (<= SIDE) of n (<= 16) channels. option: whether there
+ * is a ReLU, in bit 0; whether to add, in bit 1. */
+EA_INLINE void run_tile(const job *j, int kernel, int dtype, int option, int64_t row, int64_t end,
+                        int64_t k, int lanes, int n) {
+  ea_lanes v[VECTORS][SIDE], s[SIDE] = {0}, p[SIDE] = {0};
+  for (int i = 0; i < VECTORS; i++) {
+    int used = kernel == APPLY       ? i <= SHIFT
+               : kernel == MOMENTS   ? i == MEAN
+               : kernel == GRAD_SUMS ? i <= MEAN
+                                     : 1;
+    if (used) load_each(v[i], lanes, j->v[i], k, n);
+  }
+  for (; row < end; row++) EACH_LANE(b) {
+      int64_t at = k + b * EA_LANES, from = row * j->x_apart + at, to = row * j->to_apart + at;
+      ea_lanes x = ea_lanes_load(j->x, dtype, from, n);
+      if (kernel == APPLY)
+        ea_lanes_store(j->to, dtype, to, n, ea_bn_through(x, v[SCALE][b], v[SHIFT][b], option & 1));
+      if (kernel == MOMENTS) {
+        x -= v[MEAN][b];
+        s[b] += x;
+        p[b] += x * x;
+      }
+      if (kernel != GRAD_SUMS && kernel != GRAD) continue;
+      ea_lanes g = ea_lanes_load(j->g, dtype, from, n);
+      if (option & 1) g = ea_lanes_cut(g, x * v[SCALE][b] + v[SHIFT][b]);
+      x -= v[MEAN][b];
+      if (kernel == GRAD_SUMS) {
+        s[b] += g;
+        p[b] += g * x;
+        continue;
+      }
+      g = g * v[SCALE][b] + (x * v[SLOPE][b] + v[LEVEL][b]);
+      if (option & 2) g += ea_lanes_load(j->to, dtype, to, n);
+      ea_lanes_store(j->to, dtype, to, n, g);
+    }
+  if (kernel != MOMENTS && kernel != GRAD_SUMS) return;
+  add_sums(j->sum + k, lanes, s, n);
+  add_sums(j->sum + j->channels + k, lanes, p, n);
+}
+
+EA_INLINE void run_tiles(const job *j, int kernel, int dtype, int option) {
+  int64_t tile = EA_MIN(TILE_ROWS, EA_MAX(1, TILE / j->channels));
+  for (int64_t row = 0; row < j->rows; row += tile) {
+    int64_t last = EA_MIN(row + tile, j->rows), k = 0;
+    for (; k + WIDE <= j->channels; k += WIDE)
+      run_tile(j, kernel, dtype, option, row, last, k, SIDE, EA_LANES);
+    for (; k + 2 * EA_LANES <= j->channels; k += 2 * EA_LANES)
+      run_tile(j, kernel, dtype, option, row, last, k, 2, EA_LANES);
+    for (; k + EA_LANES <= j->channels; k += EA_LANES)
+      run_tile(j, kernel, dtype, option, row, last, k, 1, EA_LANES);
+    if (k + EA_LANES / 2 <= j->channels) { /* a constant, too: 24 channels are not rare */
+      run_tile(j, kernel, dtype, option, row, last, k, 1, EA_LANES / 2);
+      k += EA_LANES / 2;
+    }
+    if (k < j->channels)
+      run_tile(j, kernel, dtype, option, row, last, k, 1, (int)(j->channels - k));
+  }
+}
+
+EA_INLINE void choose(const job *j, int kernel, int dtype, int option) {
+  if (option == 0) run_tiles(j, kernel, dtype, 0);
+  else if (option == 1) run_tiles(j, kernel, dtype, kernel != MOMENTS);
+  else if (option == 2) run_tiles(j, kernel, dtype, 2 * (kernel == GRAD));
+  else run_tiles(j, kernel, dtype, 1 + 2 * (kernel == GRAD));
+}
+
+EA_INLINE void run(job *j, int kernel, int dtype, int option) {
+  int64_t c = j->channels, together = ea_bn_together(c);
+  int64_t wide = j->x_apart == c && j->to_apart == c ? j->rows / together : 0;
+  if (together > 1 && wide > 0) {
+    double sum[2 * WIDE] = {0};
+    job w = *j;
+    w.x_apart = w.to_apart = w.channels = WIDE;
+    w.rows = wide;
+    w.sum = sum;
+    choose(&w, kernel, dtype, option);
+    for (int64_t t = 0; j->sum && t < together; t++)
+      for (int64_t k = 0; k < c; k++) {
+        j->sum[k] += sum[t * c + k];
+        j->sum[c + k] += sum[WIDE + t * c + k];
+      }
+    int64_t done = wide * WIDE * ea_dtype_size(dtype);
+    j->rows -= wide * together;
+    j->x = (const char *)j->x + done;
+    if (j->g) j->g = (const char *)j->g + done;
+    if (j->to) j->to = (char *)j->to + done;
+  }
+  if (j->rows) choose(j, kernel, dtype, option);
+}
+
+void ea_bn_apply(const ea_bn_line *line, int dtype, int64_t first, int64_t channels, void *to,
+                 int64_t to_apart, const void *from, int64_t from_apart, int64_t rows) {
+  job j = {.v = {line->scale + first, line->shift + first},
+           .x = from,
+           .to = to,
+           .x_apart = from_apart,
+           .to_apart = to_apart,
+           .channels = channels,
+           .rows = rows};
+  if (dtype == EA_F32) run(&j, APPLY, EA_F32, line->relu != 0);
+  else run(&j, APPLY, EA_BF16, line->relu != 0);
+}
+
+void ea_bn_moments(const float *origin, int dtype, int64_t channels, const void *x, int64_t rows,
+                   double *sum) {
+  job j = {.v = {[MEAN] = origin},
+           .x = x,
+           .x_apart = channels,
+           .to_apart = channels,
+           .channels = channels,
+           .rows = rows,
+           .sum = sum};
+  if (dtype == EA_F32) run(&j, MOMENTS, EA_F32, 0);
+  else run(&j, MOMENTS, EA_BF16, 0);
+}
+
+void ea_bn_grad_sums(const ea_bn_grad *b, int dtype, int64_t channels, const void *g, const void *x,
+                     int64_t rows, double *sum) {
+  job j = {.v = {b->line.scale, b->line.shift, b->mean},
+           .x = x,
+           .g = g,
+           .x_apart = channels,
+           .to_apart = channels,
+           .channels = channels,
+           .rows = rows,
+           .sum = sum};
+  if (dtype == EA_F32) run(&j, GRAD_SUMS, EA_F32, b->line.relu != 0);
+  else run(&j, GRAD_SUMS, EA_BF16, b->line.relu != 0);
+}
+
+void ea_bn_grad_rows(const ea_bn_grad *b, int dtype, int64_t channels, const void *g, const void *x,
+                     void *to, int add, int64_t rows) {
+  job j = {.v = {b->line.scale, b->line.shift, b->mean, b->slope, b->level},
+           .x = x,
+           .g = g,
+           .to = to,
+           .x_apart = channels,
+           .to_apart = channels,
+           .channels = channels,
+           .rows = rows};
+  int option = (b->line.relu != 0) + 2 * (add != 0);
+  if (dtype == EA_F32) run(&j, GRAD, EA_F32, option);
+  else run(&j, GRAD, EA_BF16, option);
+}
+
+void ea_bn_first_row(float *to, const void *x, int dtype, int64_t channels) {
+  ea_load_f32(to, x, dtype, channels);
+  for (int64_t k = channels; k < ea_bn_vector(channels); k++) to[k] = to[k - channels];
+}

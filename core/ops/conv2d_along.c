@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * conv2d_along.c - what a convolution of a captured graph does along for the batch_norms beside it,
+ * on images that are in the cache, so that memory is read less often. Which, the graph finds:
+ *
+ *   EA_ALONG_MOMENTS  of the batch_norm that reads y next: sums of y, behind an image's forward
+ *   EA_ALONG_GRAD     of the batch_norm that ran last in backward: the gradient of y itself, before
+ *                     an image's gradient of x
+ *   EA_ALONG_SUMS     of the batch_norm that x is read through and that runs next in backward: sums
+ *                     of the gradient of x, behind it
+ *
+ * An engine that does not do so leaves it to whoever asks next.
+ */
+#include "batch_norm.h"
+#include "conv2d.h"
+
+static ea_bn_state *state_of(const ea_call *c, int what) {
+  return c->along[what] ? c->along[what]->state : NULL;
+}
+
+void ea_conv_along_begin(const ea_call *c, int pass) {
+  int what = pass == EA_CONV_FORWARD ? EA_ALONG_MOMENTS : EA_ALONG_SUMS;
+  if (c->along[what]) ea_bn_gather_begin(state_of(c, what), c->along[what]);
+}
+
+void ea_conv_along_grad(const ea_call *c) {
+  ea_bn_state *s = state_of(c, EA_ALONG_GRAD);
+  if (s && s->waits) ea_bn_grad_all(s);
+}
+
+ea_conv_along ea_conv_find_along(const ea_call *c, const ea_conv *v, int pass) {
+  ea_conv_along a = {.pixels_x = v->h * v->w, .pixels_y = v->oh * v->ow};
+  int64_t e = ea_dtype_size((int)v->dtype);
+  a.x_bytes = a.pixels_x * v->c * e;
+  a.y_bytes = a.pixels_y * v->o * e;
+  if (pass == EA_CONV_FORWARD && c->along[EA_ALONG_MOMENTS]) {
+    a.what = EA_ALONG_MOMENTS;
+    a.gathers = state_of(c, EA_ALONG_MOMENTS);
+    a.shard_bytes = ea_bn_partial_bytes(v->o);
+    a.y = ea_ptr(c->out[0]);
+  }
+  if (pass != EA_CONV_DATA) return a;
+  ea_bn_state *grad = state_of(c, EA_ALONG_GRAD);
+  if (grad && grad->waits) a.grad = grad;
+  if (!c->along[EA_ALONG_SUMS]) return a;
+  a.what = EA_ALONG_SUMS;
+  a.gathers = state_of(c, EA_ALONG_SUMS);
+  a.shard_bytes = ea_bn_partial_bytes(v->c);
+  a.x = ea_ptr(c->in[0]);
+  a.gx = ea_ptr(c->gin[0]);
+  return a;
+}
+
+void ea_conv_along_before(const ea_conv_along *a, int64_t image, int64_t images) {
+  if (a->grad) ea_bn_grad_some(a->grad, image * a->pixels_y, images * a->pixels_y);
+}
+
+void ea_conv_along_behind(const ea_conv_along *a, int64_t shard, int first, int64_t image,
+                          int64_t images) {
+  if (!a->gathers) return;
+  char *to = a->partial + (size_t)shard * a->shard_bytes;
+  if (a->what == EA_ALONG_MOMENTS)
+    ea_bn_gather_moments(a->gathers, to, first, a->y + image * a->y_bytes, images * a->pixels_y);
+  else
+    ea_bn_gather_sums(a->gathers, to, first, a->gx + image * a->x_bytes, a->x + image * a->x_bytes,
+                      images * a->pixels_x);
+}
+
+void ea_conv_along_end(const ea_conv_along *a, int64_t shards) {
+  if (a->gathers && !ea_interrupt_stops()) ea_bn_gather_take(a->gathers, a->partial, shards);
+}
