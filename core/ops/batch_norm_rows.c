@@ -20,55 +20,78 @@ typedef struct job {
   double *sum; /* {2, channels} */
 } job;
 
-#define EACH_LANE(b) for (int b = 0; b < lanes; b++)
-
-EA_INLINE void load_each(ea_lanes *to, int lanes, const float *from, int64_t at, int n) {
-  EACH_LANE(b) to[b] = ea_lanes_load(from, EA_F32, at + b * EA_LANES, n);
+/* 16 channels, or fewer (n), or 32 as a pair of lanes: `side` 1 or 2. */
+EA_INLINE void load(ea_lanes *to, int side, const void *from, int dtype, int64_t at, int n) {
+  if (side == 2) ea_lanes_load_pair(to, from, dtype, at);
+  else to[0] = ea_lanes_load(from, dtype, at, n);
 }
 
-EA_INLINE void add_sums(double *sum, int lanes, const ea_lanes *s, int n) {
-  EACH_LANE(b)
-  for (int i = 0; i < n; i++) sum[b * EA_LANES + i] += s[b][i];
+EA_INLINE void store(void *to, int side, int dtype, int64_t at, int n, const ea_lanes *v) {
+  if (side == 2) ea_lanes_store_pair(to, dtype, at, v);
+  else ea_lanes_store(to, dtype, at, n, v[0]);
 }
+
+/* The numbers of channels, as `load` orders those of the type. */
+EA_INLINE void load_vector(ea_lanes *to, int side, const float *from, int dtype, int n) {
+  to[0] = ea_lanes_load(from, EA_F32, 0, n);
+  if (side == 1) return;
+  to[1] = ea_lanes_load(from, EA_F32, EA_LANES, n);
+  ea_lanes_order_pair(to, dtype);
+}
+
+EA_INLINE void add_sums(double *sum, int side, ea_lanes *s, int dtype, int n) {
+  if (side == 2) ea_lanes_reorder_pair(s, dtype);
+  for (int b = 0; b < side; b++)
+    for (int i = 0; i < n; i++) sum[b * EA_LANES + i] += s[b][i];
+}
+
+#define EACH(i) for (int i = 0; i < side; i++)
 
 /* A tile of rows; from channel k on, `lanes` (<= SIDE) of n (<= 16) channels. option: whether there
  * is a ReLU, in bit 0; whether to add, in bit 1. */
 EA_INLINE void run_tile(const job *j, int kernel, int dtype, int option, int64_t row, int64_t end,
                         int64_t k, int lanes, int n) {
+  int side = lanes > 1 ? 2 : 1;
   ea_lanes v[VECTORS][SIDE], s[SIDE] = {0}, p[SIDE] = {0};
   for (int i = 0; i < VECTORS; i++) {
     int used = kernel == APPLY       ? i <= SHIFT
                : kernel == MOMENTS   ? i == MEAN
                : kernel == GRAD_SUMS ? i <= MEAN
                                      : 1;
-    if (used) load_each(v[i], lanes, j->v[i], k, n);
+    for (int b = 0; used && b < lanes; b += side)
+      load_vector(v[i] + b, side, j->v[i] + k + b * EA_LANES, dtype, n);
   }
-  for (; row < end; row++) EACH_LANE(b) {
+  for (; row < end; row++)
+    for (int b = 0; b < lanes; b += side) {
       int64_t at = k + b * EA_LANES, from = row * j->x_apart + at, to = row * j->to_apart + at;
-      ea_lanes x = ea_lanes_load(j->x, dtype, from, n);
-      if (kernel == APPLY)
-        ea_lanes_store(j->to, dtype, to, n, ea_bn_through(x, v[SCALE][b], v[SHIFT][b], option & 1));
-      if (kernel == MOMENTS) {
-        x -= v[MEAN][b];
-        s[b] += x;
-        p[b] += x * x;
+      const ea_lanes *scale = v[SCALE] + b, *shift = v[SHIFT] + b, *mean = v[MEAN] + b;
+      const ea_lanes *slope = v[SLOPE] + b, *level = v[LEVEL] + b;
+      ea_lanes x[2], g[2], old[2];
+      load(x, side, j->x, dtype, from, n);
+      if (kernel == APPLY) EACH(i) x[i] = ea_bn_through(x[i], scale[i], shift[i], option & 1);
+      if (kernel == GRAD_SUMS || kernel == GRAD) {
+        load(g, side, j->g, dtype, from, n);
+        if (option & 1)
+          EACH(i) g[i] = ea_lanes_cut(g[i], ea_bn_through(x[i], scale[i], shift[i], 0));
       }
-      if (kernel != GRAD_SUMS && kernel != GRAD) continue;
-      ea_lanes g = ea_lanes_load(j->g, dtype, from, n);
-      if (option & 1) g = ea_lanes_cut(g, x * v[SCALE][b] + v[SHIFT][b]);
-      x -= v[MEAN][b];
-      if (kernel == GRAD_SUMS) {
-        s[b] += g;
-        p[b] += g * x;
-        continue;
+      if (kernel != APPLY) EACH(i) x[i] -= mean[i];
+      if (kernel == MOMENTS || kernel == GRAD_SUMS) EACH(i) {
+          ea_lanes y = kernel == MOMENTS ? x[i] : g[i];
+          s[b + i] += y;
+          p[b + i] += x[i] * y;
+        }
+      if (kernel == GRAD) {
+        EACH(i) x[i] = g[i] * scale[i] + (x[i] * slope[i] + level[i]);
+        if (option & 2) load(old, side, j->to, dtype, to, n);
+        if (option & 2) EACH(i) x[i] += old[i];
       }
-      g = g * v[SCALE][b] + (x * v[SLOPE][b] + v[LEVEL][b]);
-      if (option & 2) g += ea_lanes_load(j->to, dtype, to, n);
-      ea_lanes_store(j->to, dtype, to, n, g);
+      if (kernel == APPLY || kernel == GRAD) store(j->to, side, dtype, to, n, x);
     }
   if (kernel != MOMENTS && kernel != GRAD_SUMS) return;
-  add_sums(j->sum + k, lanes, s, n);
-  add_sums(j->sum + j->channels + k, lanes, p, n);
+  for (int b = 0; b < lanes; b += side) {
+    add_sums(j->sum + k + b * EA_LANES, side, s + b, dtype, n);
+    add_sums(j->sum + j->channels + k + b * EA_LANES, side, p + b, dtype, n);
+  }
 }
 
 EA_INLINE void run_tiles(const job *j, int kernel, int dtype, int option) {

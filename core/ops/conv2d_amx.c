@@ -117,7 +117,7 @@ static void find_buffer(ea_amx_job *j) {
   }
   j->plane_bytes = (j->rows * j->columns + EA_TILE) * j->pixel_bytes; /* a last tile goes beyond */
   j->buffer_bytes = (int64_t)round64(j->plane_bytes * j->planes);
-  if (j->line && j->gapless) j->read_bytes = (int64_t)round64(j->from.image_bytes);
+  if (j->line && j->planes > 1) j->read_bytes = (int64_t)round64(j->from.image_bytes);
 }
 
 /* Bytes from a tile's first pixel. */
@@ -175,6 +175,26 @@ static int64_t first_image(const ea_amx_job *j, int64_t shard) {
   return j->images * shard / j->shards;
 }
 
+static void add_ahead(ea_amx_ahead *a, const char *data, int64_t image, int64_t bytes) {
+  if (!data) return;
+  a->at[a->runs] = data + image * bytes;
+  a->end[a->runs++] = data + (image + 1) * bytes;
+}
+
+/* What image n will need. */
+static ea_amx_ahead find_ahead(const ea_amx_job *j, int64_t n) {
+  ea_amx_ahead a = {.run = 0};
+  if (n == j->images) return a;
+  int64_t from = j->from.image_bytes, to = j->to.image_bytes;
+  const ea_bn_state *s = j->along.grad;
+  if (s) add_ahead(&a, s->x, n, from);
+  if (s) add_ahead(&a, s->g, n, from);
+  if (!s || s->g != s->to) add_ahead(&a, j->from.data, n, from);
+  add_ahead(&a, j->also, n, to);
+  add_ahead(&a, j->add, n, to);
+  return a;
+}
+
 void ea_amx_run_image(const ea_amx_job *j, int64_t n) {
   char *buffer = j->thread + ea_thread_index() * (j->buffer_bytes + j->read_bytes);
   char *from = j->from.data + n * j->from.image_bytes, *to = j->to.data + n * j->to.image_bytes;
@@ -182,8 +202,10 @@ void ea_amx_run_image(const ea_amx_job *j, int64_t n) {
   ea_conv_along_before(&j->along, n, 1);
   if (j->cut) ea_conv_cut(from, j->cut + n * j->from.image_bytes, EA_BF16, j->from.image_bytes / 2);
   ea_amx_copy_image(j, from, buffer, buffer + j->buffer_bytes);
+  ea_amx_ahead ahead = find_ahead(j, n + 1);
   for (int i = 0; i < j->classes; i++)
-    if (j->class[i].taps || j->add != j->to.data) ea_amx_run_class(j, &j->class[i], buffer, to);
+    if (j->class[i].taps || j->add != j->to.data)
+      ea_amx_run_class(j, &j->class[i], buffer, to, &ahead);
   ea_conv_along_behind(&j->along, shard, n == first_image(j, shard), n, 1);
 }
 
@@ -238,6 +260,7 @@ static void point(ea_amx_job *j, const ea_call *c) {
     j->from.data = ea_ptr(c->gout[0]);
     j->to.data = ea_ptr(c->gin[0]);
     if (c->accumulate & 1) j->add = j->to.data;
+    if (c->gin[1] || c->along[EA_ALONG_SUMS]) j->also = ea_ptr(c->in[0]);
     if (c->norm && ea_bn_relu(c->norm)) j->cut = ea_ptr(c->out[0]);
   }
 }

@@ -49,6 +49,13 @@ typedef struct ea_amx_plane {
   int64_t row, column;
 } ea_amx_plane;
 
+/* What the next image will need, fetched into the second cache while this one is multiplied. */
+enum { EA_AMX_RUNS = 5 };
+typedef struct ea_amx_ahead {
+  const char *at[EA_AMX_RUNS], *end[EA_AMX_RUNS]; /* runs of bytes */
+  int run, runs;
+} ea_amx_ahead;
+
 typedef struct ea_amx_side {
   char *data;
   int64_t height, width, channels, image_bytes;
@@ -59,6 +66,7 @@ typedef struct ea_amx_job {
   int64_t images, from_stride, to_stride, kh, kw;
   const char *cut;        /* NULL, or y: its zeros cut g */
   const char *add;        /* NULL, or what is added to the results; it may be they themselves */
+  const char *also;       /* NULL, or x, which whoever comes after an image reads */
   const ea_bn_line *line; /* NULL, or what x is read through */
   const float *bias;      /* or NULL */
   int relu;
@@ -99,7 +107,8 @@ void ea_amx_copy_image(const ea_amx_job *j, const char *image, char *buffer, cha
 /* The weights of 16 channels of the result, number `block`. */
 void ea_amx_pack_weights(const ea_amx_job *j, int64_t block);
 /* The results of a class of an image. The tiles are set up. */
-void ea_amx_run_class(const ea_amx_job *j, const ea_amx_class *k, const char *buffer, char *image);
+void ea_amx_run_class(const ea_amx_job *j, const ea_amx_class *k, const char *buffer, char *image,
+                      ea_amx_ahead *ahead);
 
 static inline int64_t ea_amx_steps(const ea_amx_job *j, const ea_amx_class *k) {
   return k->taps * j->depth;

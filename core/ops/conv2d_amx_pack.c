@@ -33,8 +33,9 @@ static void copy_pixels(const ea_amx_job *j, char *to, const char *row, int64_t 
   row += (x + begin * stride) * bytes;
   to += begin * each;
   int64_t pixels = end - begin;
-  if (j->line && !j->gapless) {
-    ea_bn_apply(j->line, EA_BF16, 0, j->from.channels, to, each / 2, row, j->from.channels, pixels);
+  if (j->line && !j->read_bytes) {
+    ea_bn_apply(j->line, EA_BF16, 0, j->from.channels, to, each / 2, row, stride * j->from.channels,
+                pixels);
     if (bytes != each)
       for (int64_t i = 0; i < pixels; i++) memset(to + i * each + bytes, 0, (size_t)(each - bytes));
   } else if (bytes == each && stride == 1) {
@@ -46,7 +47,7 @@ static void copy_pixels(const ea_amx_job *j, char *to, const char *row, int64_t 
 
 void ea_amx_copy_image(const ea_amx_job *j, const char *image, char *buffer, char *read) {
   int64_t line = j->from.width * j->from.channels * 2, row_bytes = j->columns * j->pixel_bytes;
-  if (j->line && j->gapless) {
+  if (j->read_bytes) {
     ea_bn_apply(j->line, EA_BF16, 0, j->from.channels, read, j->from.channels, image,
                 j->from.channels, j->from.height * j->from.width);
     image = read;

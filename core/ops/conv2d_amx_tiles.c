@@ -5,16 +5,21 @@
 
 #ifdef __x86_64__
 
-/* 2x2 or 4x1 tiles of sums: into sum[tile of pixels][tile of channels]. */
+enum { FETCH = 4 }; /* lines ahead in a step */
+
+/* 2x2 or 4x1 tiles of sums: into sum[tile of pixels][tile of channels]. Meanwhile so many lines are
+ * fetched from `ahead` on, some at each step: all at once, they would hold the tiles up. */
 EA_AMX_INLINE void multiply(int wide, const char *const *from, int64_t row_bytes,
                             const int64_t *offset, int64_t steps, const char *w, const char *w2,
-                            char *sum) {
+                            char *sum, const char *ahead, int64_t lines) {
   _tile_zero(0);
   _tile_zero(1);
   _tile_zero(2);
   _tile_zero(3);
   for (int64_t s = 0; s < steps; s++) {
     int64_t at = offset[s];
+    if (s * FETCH < lines)
+      for (int i = 0; i < FETCH; i++) __builtin_prefetch(ahead + (s * FETCH + i) * 64, 0, 2);
     _tile_loadd(4, w + s * EA_TILE_BYTES, 64);
     _tile_loadd(6, from[0] + at, row_bytes);
     _tile_dpbf16ps(0, 6, 4);
@@ -56,13 +61,15 @@ typedef struct finish {
   __mmask32 there;
 } finish;
 
-/* `count` pixels of sums into the image, `apart` bytes from each other. more: NULL, or what is
- * added; both are rounded first, as an add of its own would. */
-EA_AMX_INLINE void give_pixels(int wide, const finish *f, const char *sum, int64_t count,
-                               const char *more, char *to, int64_t apart) {
-  for (int64_t r = 0; r < count; r++, sum += 64, to += apart) {
+/* `count` pixels of sums into the image, `apart` bytes from each other. second: 0, or how many bytes
+ * behind the first 16 numbers of a pixel the other 16 are. more: NULL, or what is added; both are
+ * rounded first, as an add of its own would. */
+EA_AMX_INLINE void give_pixels(int64_t second, const finish *f, const char *sum, int64_t sum_apart,
+                               int64_t count, const char *more, char *to, int64_t apart) {
+  int wide = second != 0;
+  for (int64_t r = 0; r < count; r++, sum += sum_apart, to += apart) {
     __m512 one = _mm512_load_ps(sum) + f->bias[0], two = _mm512_setzero_ps();
-    if (wide) two = _mm512_load_ps(sum + EA_TILE_BYTES) + f->bias[1];
+    if (wide) two = _mm512_load_ps(sum + second) + f->bias[1];
     if (f->relu) {
       one = clip(one);
       two = clip(two);
@@ -79,6 +86,15 @@ EA_AMX_INLINE void give_pixels(int wide, const finish *f, const char *sum, int64
   }
 }
 
+/* Pixels of 16 channels that lie close together: two at a time. */
+EA_AMX_INLINE void give_narrow(const finish *f, const char *sum, int64_t count, const char *more,
+                               char *to) {
+  finish two = {{f->bias[0], f->bias[0]}, f->relu, 0xffffffffu};
+  int64_t done = count / 2 * 2, at = done * EA_TILE * 2;
+  give_pixels(64, &two, sum, 128, count / 2, more, to, 64);
+  if (done < count) give_pixels(0, f, sum + done * 64, 64, 1, more ? more + at : NULL, to + at, 32);
+}
+
 /* A tile of sums, or two side by side, into the image, a run of evenly lying pixels at a time. */
 EA_AMX_CODE static void give_tile(const ea_amx_job *j, const ea_amx_class *k, int64_t tile,
                                   int64_t first, int wide, const finish *f, const char *sum,
@@ -88,14 +104,16 @@ EA_AMX_CODE static void give_tile(const ea_amx_job *j, const ea_amx_class *k, in
   int64_t inside = (j->to.width - k->column + stride - 1) / stride;
   int64_t row = p->row, column = p->column;
   int dense = j->gapless && stride == 1; /* rows lie without a gap in the image, too */
+  int narrow = j->to.channels == EA_TILE && stride == 1;
   for (int64_t r = 0; r < EA_TILE && row < k->height; row++, column = 0) {
     int64_t count = EA_MIN(EA_TILE - r, j->width - column), give = EA_MIN(count, inside - column);
     if (dense) count = give = EA_MIN(EA_TILE, (k->height - row) * j->width - column);
     int64_t y = row * stride + k->row, x = column * stride + k->column;
     char *to = image + (y * j->to.width + x) * pixel + first * 2;
     const char *more = j->add ? j->add + (to - j->to.data) : NULL;
-    if (wide) give_pixels(1, f, sum + r * 64, give, more, to, apart);
-    else give_pixels(0, f, sum + r * 64, give, more, to, apart);
+    if (wide) give_pixels(EA_TILE_BYTES, f, sum + r * 64, 64, give, more, to, apart);
+    else if (narrow) give_narrow(f, sum + r * 64, give, more, to);
+    else give_pixels(0, f, sum + r * 64, 64, give, more, to, apart);
     r += count;
     if (dense) break;
   }
@@ -121,8 +139,18 @@ EA_AMX_INLINE void fetch_ahead(const ea_amx_job *j, const ea_amx_class *k, int64
   for (int r = 0; r < EA_TILE; r++, more += stride * pixel) __builtin_prefetch(more, 0, 2);
 }
 
+/* What to fetch ahead in so many steps: how many lines from *next on. */
+static int64_t take_ahead(ea_amx_ahead *a, int64_t steps, const char **next) {
+  if (a->run == a->runs) return 0;
+  *next = a->at[a->run];
+  int64_t left = (a->end[a->run] - *next + 63) / 64, lines = EA_MIN(left, steps * FETCH);
+  a->at[a->run] += lines * 64;
+  a->run += lines == left;
+  return lines;
+}
+
 EA_AMX_CODE void ea_amx_run_class(const ea_amx_job *j, const ea_amx_class *k, const char *buffer,
-                                  char *image) {
+                                  char *image, ea_amx_ahead *ahead) {
   char sum[4 * EA_TILE_BYTES] __attribute__((aligned(64)));
   int64_t steps = ea_amx_steps(j, k);
   const int64_t *offset = j->offset + k->first_step;
@@ -136,9 +164,12 @@ EA_AMX_CODE void ea_amx_run_class(const ea_amx_job *j, const ea_amx_class *k, co
         from[i] = buffer + j->place[k->first_tile + EA_MIN(tile + i, k->tiles - 1)].from;
       for (int i = 0; i < count && j->add; i++)
         fetch_ahead(j, k, EA_MIN(tile + i, k->tiles - 1), c * EA_TILE, image);
+      const char *next = NULL;
+      int64_t lines = take_ahead(ahead, steps, &next);
       if (wide)
-        multiply(1, from, j->pixel_bytes, offset, steps, w, w + j->steps * EA_TILE_BYTES, sum);
-      else multiply(0, from, j->pixel_bytes, offset, steps, w, NULL, sum);
+        multiply(1, from, j->pixel_bytes, offset, steps, w, w + j->steps * EA_TILE_BYTES, sum, next,
+                 lines);
+      else multiply(0, from, j->pixel_bytes, offset, steps, w, NULL, sum, next, lines);
       for (int i = 0; i < count && tile + i < k->tiles; i++)
         give_tile(j, k, tile + i, c * EA_TILE, wide, &f, sum + i * (4 / count) * EA_TILE_BYTES,
                   image);

@@ -120,7 +120,12 @@ static void read_block(const job *j, int64_t unit, int64_t units, int64_t block,
   for (int64_t u = unit; u < unit + units; u++, to += j->view * row) {
     int64_t top = first_row(j, u), begin = EA_MAX(0, top), end = EA_MIN(v->h, top + j->view);
     const uint16_t *x = j->x + (u / j->bands * v->h + begin) * v->w * v->c + channel;
-    if (begin < end)
+    int64_t apart = v->stride; /* of a kernel of 1x1, that takes no others */
+    if (v->kh * v->kw == 1 && v->pad == 0)
+      for (int64_t y = begin; y < end; y += apart, x += apart * v->w * v->c)
+        ea_bn_apply(j->line, EA_BF16, channel, EA_MIN(EA_TILE, v->c - channel),
+                    to + (y - top) * row, EA_TILE * apart, x, v->c * apart, v->ow);
+    else if (begin < end)
       ea_bn_apply(j->line, EA_BF16, channel, EA_MIN(EA_TILE, v->c - channel),
                   to + (begin - top) * row, EA_TILE, x, v->c, (end - begin) * v->w);
   }

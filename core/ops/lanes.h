@@ -55,6 +55,59 @@ EA_INLINE void ea_lanes_store(void *to, int dtype, int64_t i, int n, ea_lanes v)
   memcpy((uint16_t *)to + i, &h, (size_t)n * 2);
 }
 
+/* ---- 32 numbers as two lanes: bf16 splits more cheaply into even and odd ones than into halves, so
+ * this is their order; whatever they are combined with is in that order, too. */
+
+EA_INLINE void ea_lanes_load_pair(ea_lanes *to, const void *from, int dtype, int64_t i) {
+#ifdef __AVX512BF16__
+  if (dtype == EA_BF16) {
+    __m512i h = _mm512_loadu_si512((const uint16_t *)from + i);
+    to[0] = (ea_lanes)_mm512_slli_epi32(h, 16);
+    to[1] = (ea_lanes)_mm512_and_si512(h, _mm512_set1_epi32((int)0xffff0000u));
+    return;
+  }
+#endif
+  to[0] = ea_lanes_load(from, dtype, i, EA_LANES);
+  to[1] = ea_lanes_load(from, dtype, i + EA_LANES, EA_LANES);
+}
+
+EA_INLINE void ea_lanes_store_pair(void *to, int dtype, int64_t i, const ea_lanes *v) {
+#ifdef __AVX512BF16__
+  if (dtype == EA_BF16) {
+    const __m512i order =
+        _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
+                         21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    __m512i h = (__m512i)_mm512_cvtne2ps_pbh((__m512)v[1], (__m512)v[0]);
+    _mm512_storeu_si512((uint16_t *)to + i, _mm512_permutexvar_epi16(order, h));
+    return;
+  }
+#endif
+  ea_lanes_store(to, dtype, i, EA_LANES, v[0]);
+  ea_lanes_store(to, dtype, i + EA_LANES, EA_LANES, v[1]);
+}
+
+/* Pairs of f32 numbers from their own order into that of the type's, and back. */
+EA_INLINE void ea_lanes_order_pair(ea_lanes *v, int dtype) {
+#ifdef __AVX512BF16__
+  const __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+  if (dtype != EA_BF16) return;
+  __m512 a = (__m512)v[0], b = (__m512)v[1];
+  v[0] = (ea_lanes)_mm512_permutex2var_ps(a, even, b);
+  v[1] = (ea_lanes)_mm512_permutex2var_ps(a, _mm512_add_epi32(even, _mm512_set1_epi32(1)), b);
+#endif
+  (void)v, (void)dtype;
+}
+EA_INLINE void ea_lanes_reorder_pair(ea_lanes *v, int dtype) {
+#ifdef __AVX512BF16__
+  const __m512i low = _mm512_set_epi32(23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+  if (dtype != EA_BF16) return;
+  __m512 a = (__m512)v[0], b = (__m512)v[1];
+  v[0] = (ea_lanes)_mm512_permutex2var_ps(a, low, b);
+  v[1] = (ea_lanes)_mm512_permutex2var_ps(a, _mm512_add_epi32(low, _mm512_set1_epi32(8)), b);
+#endif
+  (void)v, (void)dtype;
+}
+
 /* g, 0 where y <= 0: a gradient behind a ReLU that made y, or of y. */
 EA_INLINE ea_lanes ea_lanes_cut(ea_lanes g, ea_lanes y) {
 #ifdef __AVX512BF16__
