@@ -8,6 +8,7 @@
 #include "batch_norm.h"
 
 enum { TILE = 8192, TILE_ROWS = 128, SIDE = EA_BN_SIDE, WIDE = EA_BN_WIDE }; /* numbers, rows */
+enum { AHEAD = 4096 };
 enum { APPLY, MOMENTS, GRAD_SUMS, GRAD };
 enum { SCALE, SHIFT, MEAN, SLOPE, LEVEL, VECTORS };
 
@@ -20,8 +21,10 @@ typedef struct job {
   double *sum; /* {2, channels} */
 } job;
 
-/* 16 channels, or fewer (n), or 32 as a pair of lanes: `side` 1 or 2. */
+/* 16 channels, or fewer (n), or 32 as a pair of lanes: `side` 1 or 2. What comes AHEAD bytes later
+ * is fetched meanwhile: rows are read once, from the second cache or further off. */
 EA_INLINE void load(ea_lanes *to, int side, const void *from, int dtype, int64_t at, int n) {
+  __builtin_prefetch((const char *)from + at * (dtype == EA_F32 ? 4 : 2) + AHEAD, 0, 3);
   if (side == 2) ea_lanes_load_pair(to, from, dtype, at);
   else to[0] = ea_lanes_load(from, dtype, at, n);
 }
