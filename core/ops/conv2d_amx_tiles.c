@@ -61,9 +61,9 @@ typedef struct finish {
   __mmask32 there;
 } finish;
 
-/* `count` pixels of sums into the image, `apart` bytes from each other. second: 0, or how many bytes
- * behind the first 16 numbers of a pixel the other 16 are. more: NULL, or what is added; both are
- * rounded first, as an add of its own would. */
+/* `count` pixels of sums into the image, `apart` bytes from each other. second: 0, or how many
+ * bytes behind the first 16 numbers of a pixel the other 16 are. more: NULL, or what is added; both
+ * are rounded first, as an add of its own would. */
 EA_AMX_INLINE void give_pixels(int64_t second, const finish *f, const char *sum, int64_t sum_apart,
                                int64_t count, const char *more, char *to, int64_t apart) {
   int wide = second != 0;

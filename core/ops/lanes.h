@@ -55,8 +55,8 @@ EA_INLINE void ea_lanes_store(void *to, int dtype, int64_t i, int n, ea_lanes v)
   memcpy((uint16_t *)to + i, &h, (size_t)n * 2);
 }
 
-/* ---- 32 numbers as two lanes: bf16 splits more cheaply into even and odd ones than into halves, so
- * this is their order; whatever they are combined with is in that order, too. */
+/* ---- 32 numbers as two lanes: bf16 splits more cheaply into even and odd ones than into halves,
+ * so this is their order; whatever they are combined with is in that order, too. */
 
 EA_INLINE void ea_lanes_load_pair(ea_lanes *to, const void *from, int dtype, int64_t i) {
 #ifdef __AVX512BF16__
