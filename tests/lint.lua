@@ -29,7 +29,7 @@ local below = {
 
 -- Foreign headers (a pattern) and the only file that may include them.
 local doors = {
-  { "^oneapi/", "core/ops/conv2d_onednn.c" },
+  { "^oneapi/", "core/ops/conv2d_onednn.h" },
   { "^omp%.h$", "core/ops/conv2d_onednn.c" },
   { "^cblas", "core/tensor/blas.c" },
   { "^openblas", "core/tensor/blas.c" },

@@ -29,7 +29,7 @@ static int find_engine(void) {
   if (engine < 0) {
     const char *e = getenv("EDGEAI_CONV");
     int wanted = e && strcmp(e, "portable") == 0 ? 1 : e && strcmp(e, "onednn") == 0 ? 2 : 0;
-    engine = ea_conv_onednn_name() ? wanted : 1;
+    engine = wanted == 2 && !ea_conv_onednn_name() ? 1 : wanted;
   }
   return engine;
 }
@@ -37,14 +37,16 @@ static int find_engine(void) {
 const char *ea_conv_engine(void) {
   static char name[64];
   if (find_engine() == 1) return "portable";
-  snprintf(name, sizeof name, "%s%s", ea_conv_onednn_name(),
-           engine == 0 && ea_amx() ? ", AMX tiles" : "");
+  const char *onednn = ea_conv_onednn_name(), *tiles = ea_amx() ? ", AMX tiles" : "";
+  if (engine == 2) snprintf(name, sizeof name, "%s", onednn);
+  else if (onednn) snprintf(name, sizeof name, "%s, Winograd%s", onednn, tiles);
+  else snprintf(name, sizeof name, "Winograd%s, portable", tiles);
   return name;
 }
 
 int ea_conv_set_engine(int to) {
   int before = find_engine();
-  engine = ea_conv_onednn_name() ? to : 1;
+  engine = to == 2 && !ea_conv_onednn_name() ? 1 : to;
   return before;
 }
 
@@ -146,9 +148,15 @@ static int shape(ea_call *c) {
   return EA_OK;
 }
 
+/* The engines of this library; 1: none does it. */
+static int run_own(ea_call *c, const ea_conv *v, int pass, int dry) {
+  if (v->dtype == EA_F32) return ea_conv_winograd(c, v, pass, dry);
+  return ea_conv_amx(c, v, pass, dry);
+}
+
 int ea_conv_run(ea_call *c, const ea_conv *v, int pass, int dry) {
   if (find_engine() != 1 && v->dtype != EA_F64) {
-    int status = engine == 0 ? ea_conv_amx(c, v, pass, dry) : 1;
+    int status = engine == 0 ? run_own(c, v, pass, dry) : 1;
     if (status == 1) status = ea_conv_onednn(c, v, pass, dry);
     if (status <= 0) return status;
   }
@@ -161,7 +169,7 @@ int ea_conv_run(ea_call *c, const ea_conv *v, int pass, int dry) {
 /* Both gradients. Without a norm. */
 static int run_back(ea_call *c, const ea_conv *v, int dry) {
   if (c->gin[0] && c->gin[1] && find_engine() == 0) {
-    int status = ea_conv_amx(c, v, EA_CONV_BOTH, dry);
+    int status = run_own(c, v, EA_CONV_BOTH, dry);
     if (status <= 0) return status;
   }
   if (c->gin[0]) EA_TRY(ea_conv_run(c, v, EA_CONV_DATA, dry));

@@ -14,7 +14,12 @@ typedef struct ea_conv {
   int64_t stride, pad, groups, dilation;
 } ea_conv;
 
-enum { EA_CONV_FORWARD, EA_CONV_DATA, EA_CONV_WEIGHTS, EA_CONV_BOTH /* gradients: AMX alone */ };
+enum {
+  EA_CONV_FORWARD,
+  EA_CONV_DATA,
+  EA_CONV_WEIGHTS,
+  EA_CONV_BOTH /* gradients; not all engines */
+};
 /* Partial sums of the weight gradient; a property of the result, so it is the same everywhere. */
 enum { EA_CONV_WEIGHT_SHARDS = 4 };
 
@@ -42,6 +47,9 @@ int ea_conv_onednn(ea_call *c, const ea_conv *v, int pass, int dry);
 /* Likewise where the CPU has no tiles (amx.h), or they do not do this pass. */
 int ea_conv_amx(ea_call *c, const ea_conv *v, int pass, int dry);
 enum { EA_CONV_MOST_TAPS = 49 };
+/* Likewise where it is not f32 of 3x3, with stride and pad 1, of multiples of 16 channels, or no
+ * faster so. */
+int ea_conv_winograd(ea_call *c, const ea_conv *v, int pass, int dry);
 
 /* The line of the batch_norm that the input goes through, or NULL: then in[0] is what is read. */
 const struct ea_bn_line *ea_conv_line(const ea_call *c);

@@ -175,23 +175,17 @@ static int64_t first_image(const ea_amx_job *j, int64_t shard) {
   return j->images * shard / j->shards;
 }
 
-static void add_ahead(ea_amx_ahead *a, const char *data, int64_t image, int64_t bytes) {
-  if (!data) return;
-  a->at[a->runs] = data + image * bytes;
-  a->end[a->runs++] = data + (image + 1) * bytes;
-}
-
 /* What image n will need. */
-static ea_amx_ahead find_ahead(const ea_amx_job *j, int64_t n) {
-  ea_amx_ahead a = {.run = 0};
+static ea_ahead find_ahead(const ea_amx_job *j, int64_t n) {
+  ea_ahead a = {.run = 0};
   if (n == j->images) return a;
   int64_t from = j->from.image_bytes, to = j->to.image_bytes;
   const ea_bn_state *s = j->along.grad;
-  if (s) add_ahead(&a, s->x, n, from);
-  if (s) add_ahead(&a, s->g, n, from);
-  if (!s || s->g != s->to) add_ahead(&a, j->from.data, n, from);
-  add_ahead(&a, j->also, n, to);
-  add_ahead(&a, j->add, n, to);
+  if (s) ea_ahead_add(&a, s->x + n * from, from);
+  if (s) ea_ahead_add(&a, s->g + n * from, from);
+  if (!s || s->g != s->to) ea_ahead_add(&a, j->from.data + n * from, from);
+  if (j->also) ea_ahead_add(&a, j->also + n * to, to);
+  if (j->add) ea_ahead_add(&a, j->add + n * to, to);
   return a;
 }
 
@@ -202,7 +196,7 @@ void ea_amx_run_image(const ea_amx_job *j, int64_t n) {
   ea_conv_along_before(&j->along, n, 1);
   if (j->cut) ea_conv_cut(from, j->cut + n * j->from.image_bytes, EA_BF16, j->from.image_bytes / 2);
   ea_amx_copy_image(j, from, buffer, buffer + j->buffer_bytes);
-  ea_amx_ahead ahead = find_ahead(j, n + 1);
+  ea_ahead ahead = find_ahead(j, n + 1);
   for (int i = 0; i < j->classes; i++)
     if (j->class[i].taps || j->add != j->to.data)
       ea_amx_run_class(j, &j->class[i], buffer, to, &ahead);

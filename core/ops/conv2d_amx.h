@@ -10,6 +10,7 @@
 #ifndef EA_CONV2D_AMX_H
 #define EA_CONV2D_AMX_H
 
+#include "ahead.h"
 #include "amx.h"
 #include "batch_norm.h"
 #include "conv2d.h"
@@ -48,13 +49,6 @@ typedef struct ea_amx_place {
 typedef struct ea_amx_plane {
   int64_t row, column;
 } ea_amx_plane;
-
-/* What the next image will need, fetched into the second cache while this one is multiplied. */
-enum { EA_AMX_RUNS = 5 };
-typedef struct ea_amx_ahead {
-  const char *at[EA_AMX_RUNS], *end[EA_AMX_RUNS]; /* runs of bytes */
-  int run, runs;
-} ea_amx_ahead;
 
 typedef struct ea_amx_side {
   char *data;
@@ -108,7 +102,7 @@ void ea_amx_copy_image(const ea_amx_job *j, const char *image, char *buffer, cha
 void ea_amx_pack_weights(const ea_amx_job *j, int64_t block);
 /* The results of a class of an image. The tiles are set up. */
 void ea_amx_run_class(const ea_amx_job *j, const ea_amx_class *k, const char *buffer, char *image,
-                      ea_amx_ahead *ahead);
+                      ea_ahead *ahead);
 
 static inline int64_t ea_amx_steps(const ea_amx_job *j, const ea_amx_class *k) {
   return k->taps * j->depth;

@@ -139,18 +139,8 @@ EA_AMX_INLINE void fetch_ahead(const ea_amx_job *j, const ea_amx_class *k, int64
   for (int r = 0; r < EA_TILE; r++, more += stride * pixel) __builtin_prefetch(more, 0, 2);
 }
 
-/* What to fetch ahead in so many steps: how many lines from *next on. */
-static int64_t take_ahead(ea_amx_ahead *a, int64_t steps, const char **next) {
-  if (a->run == a->runs) return 0;
-  *next = a->at[a->run];
-  int64_t left = (a->end[a->run] - *next + 63) / 64, lines = EA_MIN(left, steps * FETCH);
-  a->at[a->run] += lines * 64;
-  a->run += lines == left;
-  return lines;
-}
-
 EA_AMX_CODE void ea_amx_run_class(const ea_amx_job *j, const ea_amx_class *k, const char *buffer,
-                                  char *image, ea_amx_ahead *ahead) {
+                                  char *image, ea_ahead *ahead) {
   char sum[4 * EA_TILE_BYTES] __attribute__((aligned(64)));
   int64_t steps = ea_amx_steps(j, k);
   const int64_t *offset = j->offset + k->first_step;
@@ -165,7 +155,7 @@ EA_AMX_CODE void ea_amx_run_class(const ea_amx_job *j, const ea_amx_class *k, co
       for (int i = 0; i < count && j->add; i++)
         fetch_ahead(j, k, EA_MIN(tile + i, k->tiles - 1), c * EA_TILE, image);
       const char *next = NULL;
-      int64_t lines = take_ahead(ahead, steps, &next);
+      int64_t lines = ea_ahead_take(ahead, steps * FETCH, &next);
       if (wide)
         multiply(1, from, j->pixel_bytes, offset, steps, w, w + j->steps * EA_TILE_BYTES, sum, next,
                  lines);

@@ -1,45 +1,372 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
- * conv2d_winograd.c - see conv2d_winograd.h.
+ * conv2d_winograd.c - an f32 convolution of 3x3 by Winograd's F(4x4, 3x3): how it is laid out and
+ * run; see conv2d_winograd.h.
+ *
+ * A block is some whole images, or, of large ones, some rows of tiles of one. It is copied into a
+ * buffer with zeros around, through a batch_norm's line if there is one; its tiles' values at each
+ * point are multiplied by the weights' there, and the results' tiles written.
  */
 #include "conv2d_winograd.h"
+#include "lanes.h"
 
-/* Where Winograd is faster: from 16x16 pixels on always; from 8x8 on, whole batches in training.
- * The choice must not depend on the batch: an image's result is the same in any other. */
-int ea_conv_prefers_winograd(const ea_call *c, const ea_conv *v) {
-  int64_t pixels = c->needs_backward && c->in[1]->requires_grad ? 64 : 256;
-  return v->dtype == EA_F32 && v->kh == 3 && v->kw == 3 && v->stride == 1 && v->pad == 1 &&
-         v->dilation == 1 && v->groups == 1 && v->c >= 32 && v->o >= 32 && v->c % 16 == 0 &&
-         v->o % 16 == 0 && v->h * v->w >= pixels;
+enum {
+  MOST_SHARDS = 16,
+  MOST_CHANNELS = 256,   /* more are slower than direct sums */
+  BLOCK_BYTES = 1 << 19, /* of a block's values, or as many as the weights' if these are more */
+  MOST_BLOCK_BYTES = 3 << 20,
+  MANY = 1 << 14 /* numbers of weights that are worth another thread */
+};
+
+typedef struct job {
+  int64_t images, height, width, rows, columns; /* rows and columns of tiles */
+  int64_t from_channels, to_channels;
+  char *from, *to;
+  const char *add, *cut;  /* or NULL: added to the results; y, whose zeros cut the gradient */
+  const char *also;       /* or NULL: x, which whoever comes after a block reads */
+  const ea_bn_line *line; /* or NULL: what from is read through */
+  const float *bias;      /* or NULL */
+  int relu, turned;
+  int64_t block_images, block_rows, tiles;        /* of a block */
+  int64_t from_apart, to_apart, weights_apart;    /* numbers from point to point */
+  int64_t buffer_numbers, thread_numbers, shards; /* of a thread's memory: the buffer, values */
+  float *weights;                                 /* {36, from_channels, to_channels} */
+  float *thread;
+  ea_conv_along along;
+  struct job *data; /* of the gradient of the weights: NULL, or that of the images, made along */
+} job;
+
+typedef struct block {
+  int64_t image, images, row, rows;
+} block;
+
+/* Where it is faster than oneDNN's direct sums: the weights' values cost as much as some pixels'. A
+ * choice by the batch would make an image's result another in another one. */
+static int prefers(const ea_call *c, const ea_conv *v) {
+  int64_t pixels = c->needs_backward && c->in[1]->requires_grad ? 64 : 128;
+  return v->kh == 3 && v->kw == 3 && v->stride == 1 && v->pad == 1 && v->dilation == 1 &&
+         v->groups == 1 && v->c % EA_LANES == 0 && v->o % EA_LANES == 0 &&
+         EA_MAX(v->c, v->o) <= MOST_CHANNELS && v->h * v->w >= pixels;
 }
 
-EA_INLINE void pack(float *to, const void *from, int64_t images, int64_t pixels, int64_t channels,
-                    const ea_bn_line *line) {
-  int64_t at = 0;
-  for (int64_t n = 0; n < images; n++, to += pixels * channels)
-    for (int64_t p = 0; p < pixels; p++)
-      for (int64_t k = 0; k < channels; k += EA_LANES, at += EA_LANES) {
-        ea_lanes v = ea_lanes_load(from, EA_F32, at, EA_LANES);
-        if (line)
-          v = ea_bn_through(v, ea_lanes_load(line->scale, EA_F32, k, EA_LANES),
-                            ea_lanes_load(line->shift, EA_F32, k, EA_LANES), line->relu);
-        ea_lanes_store(to, EA_F32, k * pixels + p * EA_LANES, EA_LANES, v);
+static int64_t image_numbers(const job *j, int64_t channels) {
+  return j->height * j->width * channels;
+}
+
+/* ---- a block ---- */
+
+/* A row of an image into the buffer, a pixel of zeros before it and some behind. */
+static float *copy_row(const job *j, float *to, const float *from) {
+  int64_t channels = j->from_channels, inside = j->width * channels;
+  int64_t behind = (j->columns * EA_WINO_OUT + 1 - j->width) * channels;
+  if (!from) {
+    memset(to, 0, (size_t)(channels + inside + behind) * sizeof *to);
+    return to + channels + inside + behind;
+  }
+  memset(to, 0, (size_t)channels * sizeof *to);
+  to += channels;
+  if (j->line) ea_bn_apply(j->line, EA_F32, 0, channels, to, channels, from, channels, j->width);
+  else memcpy(to, from, (size_t)inside * sizeof *to);
+  memset(to + inside, 0, (size_t)behind * sizeof *to);
+  return to + inside + behind;
+}
+
+static void copy_block(const job *j, const block *b, float *to) {
+  for (int64_t i = 0; i < b->images; i++) {
+    const float *image =
+        (const float *)(const void *)j->from + (b->image + i) * image_numbers(j, j->from_channels);
+    int64_t first = b->row * EA_WINO_OUT - 1, count = b->rows * EA_WINO_OUT + 2;
+    for (int64_t y = first; y < first + count; y++) {
+      int inside = y >= 0 && y < j->height;
+      to = copy_row(j, to, inside ? image + y * j->width * j->from_channels : NULL);
+    }
+  }
+}
+
+/* The tile's place in an image of so many channels. */
+static ea_wino_place find_place(const job *j, char *data, int64_t channels, int64_t image,
+                                int64_t row, int64_t column) {
+  int64_t y = row * EA_WINO_OUT, x = column * EA_WINO_OUT;
+  int64_t at = image * image_numbers(j, channels) + (y * j->width + x) * channels;
+  return (ea_wino_place){.to = (float *)(void *)data + at,
+                         .row = j->width * channels,
+                         .pixel = channels,
+                         .height = (int)EA_MIN(EA_WINO_OUT, j->height - y),
+                         .width = (int)EA_MIN(EA_WINO_OUT, j->width - x)};
+}
+
+static void values_of_images(const job *j, const block *b, const float *buffer, float *to) {
+  int64_t channels = j->from_channels, row = (j->columns * EA_WINO_OUT + 2) * channels;
+  for (int64_t i = 0; i < b->images; i++, buffer += 2 * row)
+    for (int64_t r = 0; r < b->rows; r++, buffer += EA_WINO_OUT * row)
+      for (int64_t c = 0; c < j->columns; c++)
+        for (int64_t k = 0; k < channels; k += EA_LANES, to += EA_LANES)
+          ea_wino_of_image(to, j->from_apart, buffer + c * EA_WINO_OUT * channels + k, row,
+                           channels);
+}
+
+static void values_of_results(const job *j, const block *b, float *to) {
+  int64_t channels = j->to_channels;
+  for (int64_t i = 0; i < b->images; i++)
+    for (int64_t r = 0; r < b->rows; r++)
+      for (int64_t c = 0; c < j->columns; c++) {
+        ea_wino_place p = find_place(j, j->to, channels, b->image + i, b->row + r, c);
+        for (int64_t k = 0; k < channels; k += EA_LANES, to += EA_LANES, p.to += EA_LANES)
+          ea_wino_of_result(to, j->to_apart, &p);
       }
 }
 
-void ea_pack_nchw16c(float *to, const void *from, int64_t images, int64_t pixels, int64_t channels,
-                     const ea_bn_line *line) {
-  if (line) pack(to, from, images, pixels, channels, line);
-  else pack(to, from, images, pixels, channels, NULL);
+static void give_results(const job *j, const block *b, const float *from) {
+  int64_t channels = j->to_channels;
+  for (int64_t i = 0; i < b->images; i++)
+    for (int64_t r = 0; r < b->rows; r++)
+      for (int64_t c = 0; c < j->columns; c++) {
+        ea_wino_place p = find_place(j, j->to, channels, b->image + i, b->row + r, c);
+        p.relu = j->relu;
+        if (j->add) p.add = (const float *)(const void *)j->add + (p.to - (float *)(void *)j->to);
+        for (int64_t k = 0; k < channels; k += EA_LANES, from += EA_LANES, p.to += EA_LANES) {
+          p.bias = j->bias ? j->bias + k : NULL;
+          ea_wino_give_result(&p, from, j->to_apart);
+          if (p.add) p.add += EA_LANES;
+        }
+      }
 }
 
-void ea_unpack_nchw16c(void *to, const float *from, int64_t images, int64_t pixels,
-                       int64_t channels, const void *add) {
-  int64_t at = 0;
-  for (int64_t n = 0; n < images; n++, from += pixels * channels)
-    for (int64_t p = 0; p < pixels; p++)
-      for (int64_t k = 0; k < channels; k += EA_LANES, at += EA_LANES) {
-        ea_lanes v = ea_lanes_load(from, EA_F32, k * pixels + p * EA_LANES, EA_LANES);
-        if (add) v += ea_lanes_load(add, EA_F32, at, EA_LANES);
-        ea_lanes_store(to, EA_F32, at, EA_LANES, v);
-      }
+static float *memory_of_thread(const job *j) {
+  return j->thread + ea_thread_index() * j->thread_numbers;
+}
+
+static int64_t tiles_of(const job *j, const block *b) { return b->images * b->rows * j->columns; }
+
+static int64_t first_image(const job *j, int64_t shard) { return j->images * shard / j->shards; }
+
+/* What the block behind this one will need, if it is of other images. */
+static ea_ahead find_ahead(const job *j, const block *b) {
+  ea_ahead a = {.run = 0};
+  int64_t n = b->image + b->images, images = EA_MIN(b->images, j->images - n);
+  if (images <= 0 || b->row + b->rows < j->rows) return a;
+  int64_t from = image_numbers(j, j->from_channels) * 4;
+  int64_t to = image_numbers(j, j->to_channels) * 4;
+  const ea_bn_state *s = j->along.grad;
+  if (s) ea_ahead_add(&a, s->x + n * from, images * from);
+  if (s) ea_ahead_add(&a, s->g + n * from, images * from);
+  if (!s || s->g != s->to) ea_ahead_add(&a, j->from + n * from, images * from);
+  if (j->also) ea_ahead_add(&a, j->also + n * to, images * to);
+  if (j->add) ea_ahead_add(&a, j->add + n * to, images * to);
+  return a;
+}
+
+/* Forward, or the gradient of the images. */
+static void run_block(const job *j, const block *b) {
+  float *buffer = memory_of_thread(j), *from = buffer + j->buffer_numbers;
+  float *to = from + EA_WINO_POINTS * j->from_apart;
+  int64_t last = b->image + b->images, bytes = image_numbers(j, j->from_channels) * 4;
+  for (int64_t n = b->image; n < last && b->row == 0; n++) {
+    ea_conv_along_before(&j->along, n, 1);
+    if (j->cut) ea_conv_cut(j->from + n * bytes, j->cut + n * bytes, EA_F32, bytes / 4);
+  }
+  copy_block(j, b, buffer);
+  values_of_images(j, b, buffer, from);
+  ea_ahead ahead = find_ahead(j, b);
+  for (int64_t k = 0; k < EA_WINO_POINTS; k++)
+    ea_wino_multiply(to + k * j->to_apart, from + k * j->from_apart, j->from_channels, 1,
+                     j->weights + k * j->weights_apart, tiles_of(j, b), j->from_channels,
+                     j->to_channels, 0, &ahead);
+  give_results(j, b, to);
+  for (int64_t n = b->image; n < last && b->row + b->rows == j->rows; n++) {
+    int64_t shard = ((n + 1) * j->shards - 1) / j->images;
+    ea_conv_along_behind(&j->along, shard, n == first_image(j, shard), n, 1);
+  }
+}
+
+static void sum_block(const job *j, const block *b, float *sum, int add) {
+  float *buffer = memory_of_thread(j), *from = buffer + j->buffer_numbers;
+  float *to = from + EA_WINO_POINTS * j->from_apart;
+  copy_block(j, b, buffer);
+  values_of_images(j, b, buffer, from);
+  values_of_results(j, b, to);
+  ea_ahead nothing = {.run = 0};
+  for (int64_t k = 0; k < EA_WINO_POINTS; k++)
+    ea_wino_multiply(sum + k * j->weights_apart, from + k * j->from_apart, 1, j->from_channels,
+                     to + k * j->to_apart, j->from_channels, tiles_of(j, b), j->to_channels, add,
+                     &nothing);
+}
+
+/* ---- shards: of images ---- */
+
+static int64_t weight_numbers(const job *j) { return EA_WINO_POINTS * j->weights_apart; }
+
+/* The block of images `image`.. at row `row`; returns 0 behind the last. */
+static int find_block(const job *j, int64_t image, int64_t end, int64_t row, block *b) {
+  if (image >= end) return 0;
+  *b = (block){image, EA_MIN(j->block_images, end - image), row, j->rows};
+  if (j->block_rows < j->rows) b->rows = EA_MIN(j->block_rows, j->rows - row);
+  return 1;
+}
+
+static void run_images(const job *j, int64_t image, int64_t end) {
+  block b;
+  for (int64_t row = 0; find_block(j, image, end, row, &b);) {
+    run_block(j, &b);
+    row = (row + b.rows) % j->rows;
+    if (!row) image += b.images;
+  }
+}
+
+static void run_shard(void *arg, int64_t shard) {
+  const job *j = arg;
+  run_images(j, first_image(j, shard), first_image(j, shard + 1));
+}
+
+static void sum_shard(void *arg, int64_t shard) {
+  const job *j = arg;
+  float *sum = j->weights + shard * weight_numbers(j);
+  int64_t image = first_image(j, shard), end = first_image(j, shard + 1), add = 0;
+  block b;
+  for (int64_t row = 0; find_block(j, image, end, row, &b); add = 1) {
+    if (j->data && row == 0) run_images(j->data, image, image + b.images);
+    sum_block(j, &b, sum, (int)add);
+    row = (row + b.rows) % j->rows;
+    if (!row) image += b.images;
+  }
+}
+
+/* ---- weights ---- */
+
+typedef struct weights {
+  const job *j;
+  float *w; /* {o, c, 3, 3} */
+  int add;
+} weights;
+
+static void pack_weights(void *arg, int64_t begin, int64_t end) {
+  const weights *q = arg;
+  const job *j = q->j;
+  int64_t from = EA_WINO_TAPS, to = from * j->from_channels; /* numbers from channel to channel */
+  if (j->turned) {
+    to = EA_WINO_TAPS;
+    from = to * j->to_channels;
+  }
+  for (int64_t c = begin; c < end; c++)
+    for (int64_t o = 0; o < j->to_channels; o += EA_LANES)
+      ea_wino_of_weights(j->weights + c * j->to_channels + o, j->weights_apart,
+                         q->w + c * from + o * to, to, j->turned);
+}
+
+static void give_weights(void *arg, int64_t begin, int64_t end) {
+  const weights *q = arg;
+  const job *j = q->j;
+  int64_t to = EA_WINO_TAPS * j->from_channels;
+  for (int64_t c = begin; c < end; c++)
+    for (int64_t o = 0; o < j->to_channels; o += EA_LANES)
+      ea_wino_give_weights(q->w + o * to + c * EA_WINO_TAPS, to, q->add,
+                           j->weights + c * j->to_channels + o, j->weights_apart, j->shards,
+                           weight_numbers(j));
+}
+
+static void over_channels(const job *j, void (*run)(void *, int64_t, int64_t), ea_tensor *w,
+                          int add) {
+  weights q = {j, ea_f32(w), add};
+  ea_parallel_range(j->from_channels, EA_MAX(1, MANY / (EA_WINO_TAPS * j->to_channels)), run, &q);
+}
+
+/* ---- a pass ---- */
+
+static void find_blocks(job *j) {
+  j->weights_apart = j->from_channels * j->to_channels + EA_LANES;
+  int64_t tile_bytes = EA_WINO_POINTS * (j->from_channels + j->to_channels) * 4;
+  int64_t bytes = EA_MIN(MOST_BLOCK_BYTES, EA_MAX(BLOCK_BYTES, weight_numbers(j) * 4));
+  int64_t most = EA_MAX(1, bytes / tile_bytes), image = j->rows * j->columns;
+  j->block_images = EA_MAX(1, most / image);
+  j->block_rows = EA_MIN(j->rows, EA_MAX(1, most / j->columns));
+  j->tiles = j->block_images * j->block_rows * j->columns;
+  j->from_apart = j->tiles * j->from_channels + EA_LANES; /* not all in one line of the cache */
+  j->to_apart = j->tiles * j->to_channels + EA_LANES;
+  int64_t height = j->block_rows * EA_WINO_OUT + 2, width = j->columns * EA_WINO_OUT + 2;
+  j->buffer_numbers = j->block_images * height * width * j->from_channels;
+  j->thread_numbers = j->buffer_numbers + EA_WINO_POINTS * (j->from_apart + j->to_apart);
+}
+
+static job describe(const ea_call *c, const ea_conv *v, int pass) {
+  int data = pass == EA_CONV_DATA,
+      most = pass == EA_CONV_WEIGHTS ? EA_CONV_WEIGHT_SHARDS : MOST_SHARDS;
+  job j = {.images = v->n,
+           .height = v->h,
+           .width = v->w,
+           .rows = (v->h + EA_WINO_OUT - 1) / EA_WINO_OUT,
+           .columns = (v->w + EA_WINO_OUT - 1) / EA_WINO_OUT,
+           .from_channels = data ? v->o : v->c,
+           .to_channels = data ? v->c : v->o,
+           .turned = data,
+           .shards = EA_MIN(v->n, most),
+           .along = ea_conv_find_along(c, v, pass)};
+  find_blocks(&j);
+  return j;
+}
+
+static void point(job *j, const ea_call *c, int pass) {
+  int relu = c->norm && ea_bn_relu(c->norm);
+  if (pass == EA_CONV_DATA) {
+    j->from = ea_ptr(c->gout[0]);
+    j->to = ea_ptr(c->gin[0]);
+    if (c->accumulate & 1) j->add = j->to;
+    if (c->gin[1] || c->along[EA_ALONG_SUMS]) j->also = ea_ptr(c->in[0]);
+    if (relu) j->cut = ea_ptr(c->out[0]);
+    return;
+  }
+  j->line = ea_conv_line(c);
+  j->from = ea_ptr(c->in[0]);
+  j->to = ea_ptr(pass == EA_CONV_WEIGHTS ? c->gout[0] : c->out[0]);
+  if (pass == EA_CONV_WEIGHTS) return;
+  if (c->residual) j->add = ea_ptr(c->residual);
+  if (c->nin == 3) j->bias = ea_f32(c->in[2]);
+  j->relu = relu;
+}
+
+static int64_t round64(int64_t n) { return (n + 63) / 64 * 64; }
+
+/* Bytes of the weights or their sums, and of what is summed along. */
+static int64_t fixed_bytes(const job *j, int sums) {
+  return round64(weight_numbers(j) * (sums ? j->shards : 1) * 4) +
+         (int64_t)j->along.shard_bytes * j->shards;
+}
+
+static void place(job *j, char *memory, int sums) {
+  j->weights = (float *)(void *)memory;
+  j->along.partial = memory + round64(weight_numbers(j) * (sums ? j->shards : 1) * 4);
+}
+
+static int run(ea_call *c, const ea_conv *v, int pass, int dry) {
+  int sums = pass != EA_CONV_FORWARD && pass != EA_CONV_DATA;
+  job j = describe(c, v, sums ? EA_CONV_WEIGHTS : pass), data;
+  int64_t own = fixed_bytes(&j, sums), fixed = own;
+  if (pass == EA_CONV_BOTH) {
+    data = describe(c, v, EA_CONV_DATA);
+    fixed += fixed_bytes(&data, 0);
+    data.thread_numbers = j.thread_numbers = EA_MAX(j.thread_numbers, data.thread_numbers);
+  }
+  int64_t thread = round64(j.thread_numbers * 4) * ea_threads();
+  char *memory = ea_call_scratch(c, (size_t)(fixed + thread));
+  if (!memory) return EA_ERR_MEMORY;
+  if (dry) return EA_OK;
+  place(&j, memory, sums);
+  point(&j, c, sums ? EA_CONV_WEIGHTS : pass);
+  j.thread = (float *)(void *)(memory + fixed);
+  if (!sums) over_channels(&j, pack_weights, c->in[1], 0);
+  if (pass == EA_CONV_BOTH) {
+    place(&data, memory + own, 0);
+    point(&data, c, EA_CONV_DATA);
+    data.thread = j.thread;
+    j.data = &data;
+    over_channels(&data, pack_weights, c->in[1], 0);
+  }
+  ea_parallel(j.shards, sums ? sum_shard : run_shard, &j);
+  if (sums) over_channels(&j, give_weights, c->gin[1], c->accumulate >> 1 & 1);
+  ea_conv_along_end(j.data ? &data.along : &j.along, j.data ? data.shards : j.shards);
+  return EA_OK;
+}
+
+int ea_conv_winograd(ea_call *c, const ea_conv *v, int pass, int dry) {
+  if (!prefers(c, v)) return 1;
+  if (pass == EA_CONV_BOTH && ea_threads() > EA_CONV_WEIGHT_SHARDS) return 1;
+  return run(c, v, pass, dry);
 }

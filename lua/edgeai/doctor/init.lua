@@ -63,9 +63,9 @@ local function check_libraries(report, add)
   else
     add("ok", "OpenBLAS", "kernels for " .. report.blas_core)
   end
-  if report.conv_engine == "portable" then
-    local built_in = #report.engines > 1
-    add("slow", "convolutions", "portable, through OpenBLAS: oneDNN is "
+  if not report.conv_engine:match "^oneDNN" then
+    local built_in = #report.engines > 1 and report.engines[1][1] == "oneDNN"
+    add("slow", "convolutions", report.conv_engine .. ", through OpenBLAS: oneDNN is "
       .. (built_in and "switched off" or "not built in"),
       built_in and "unset EDGEAI_CONV" or "apt install libdnnl-dev, then make clean && make")
   else
