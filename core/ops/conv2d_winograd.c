@@ -11,10 +11,10 @@
 
 enum {
   MOST_SHARDS = 16,
+  LEAST_PIXELS = 64,
   MOST_CHANNELS = 256,   /* more are slower than direct sums */
   BLOCK_BYTES = 1 << 19, /* of a block's values, or as many as the weights' if these are more */
-  MOST_BLOCK_BYTES = 3 << 20,
-  MANY = 1 << 14 /* numbers of weights that are worth another thread */
+  MOST_BLOCK_BYTES = 3 << 20
 };
 
 typedef struct job {
@@ -39,13 +39,13 @@ typedef struct block {
   int64_t image, images, row, rows;
 } block;
 
-/* Where it is faster than oneDNN's direct sums: the weights' values cost as much as some pixels'. A
- * choice by the batch would make an image's result another in another one. */
-static int prefers(const ea_call *c, const ea_conv *v) {
-  int64_t pixels = c->needs_backward && c->in[1]->requires_grad ? 64 : 128;
+/* Where it is faster than oneDNN's direct sums: the weights' values cost as much as 64 pixels, so that
+ * one image of 8x8 comes out even and two are faster. A choice by the batch would make an image's
+ * result another in another one. */
+static int prefers(const ea_conv *v) {
   return v->kh == 3 && v->kw == 3 && v->stride == 1 && v->pad == 1 && v->dilation == 1 &&
          v->groups == 1 && v->c % EA_LANES == 0 && v->o % EA_LANES == 0 &&
-         EA_MAX(v->c, v->o) <= MOST_CHANNELS && v->h * v->w >= pixels;
+         EA_MAX(v->c, v->o) <= MOST_CHANNELS && v->h * v->w >= LEAST_PIXELS;
 }
 
 static int64_t image_numbers(const job *j, int64_t channels) {
@@ -238,35 +238,43 @@ typedef struct weights {
   int add;
 } weights;
 
+/* 16 channels of the result at a time, by all of the input: their weights lie side by side. */
 static void pack_weights(void *arg, int64_t begin, int64_t end) {
   const weights *q = arg;
   const job *j = q->j;
-  int64_t from = EA_WINO_TAPS, to = from * j->from_channels; /* numbers from channel to channel */
-  if (j->turned) {
-    to = EA_WINO_TAPS;
-    from = to * j->to_channels;
-  }
+  int64_t to = EA_WINO_TAPS * j->from_channels;
+  for (int64_t o = begin * EA_LANES; o < end * EA_LANES; o += EA_LANES)
+    for (int64_t c = 0; c < j->from_channels; c++)
+      ea_wino_of_weights(j->weights + c * j->to_channels + o, j->weights_apart,
+                         q->w + o * to + c * EA_WINO_TAPS, to, 0);
+}
+
+/* The other way round, for the gradient of the images. */
+static void pack_turned(void *arg, int64_t begin, int64_t end) {
+  const weights *q = arg;
+  const job *j = q->j;
+  int64_t from = EA_WINO_TAPS * j->to_channels;
   for (int64_t c = begin; c < end; c++)
     for (int64_t o = 0; o < j->to_channels; o += EA_LANES)
       ea_wino_of_weights(j->weights + c * j->to_channels + o, j->weights_apart,
-                         q->w + c * from + o * to, to, j->turned);
+                         q->w + c * from + o * EA_WINO_TAPS, EA_WINO_TAPS, 1);
 }
 
 static void give_weights(void *arg, int64_t begin, int64_t end) {
   const weights *q = arg;
   const job *j = q->j;
   int64_t to = EA_WINO_TAPS * j->from_channels;
-  for (int64_t c = begin; c < end; c++)
-    for (int64_t o = 0; o < j->to_channels; o += EA_LANES)
+  for (int64_t o = begin * EA_LANES; o < end * EA_LANES; o += EA_LANES)
+    for (int64_t c = 0; c < j->from_channels; c++)
       ea_wino_give_weights(q->w + o * to + c * EA_WINO_TAPS, to, q->add,
                            j->weights + c * j->to_channels + o, j->weights_apart, j->shards,
                            weight_numbers(j));
 }
 
-static void over_channels(const job *j, void (*run)(void *, int64_t, int64_t), ea_tensor *w,
-                          int add) {
-  weights q = {j, ea_f32(w), add};
-  ea_parallel_range(j->from_channels, EA_MAX(1, MANY / (EA_WINO_TAPS * j->to_channels)), run, &q);
+static void pack(const job *j, ea_tensor *w) {
+  weights q = {j, ea_f32(w), 0};
+  if (j->turned) ea_parallel_range(j->from_channels, EA_LANES, pack_turned, &q);
+  else ea_parallel_range(j->to_channels / EA_LANES, 1, pack_weights, &q);
 }
 
 /* ---- a pass ---- */
@@ -351,22 +359,25 @@ static int run(ea_call *c, const ea_conv *v, int pass, int dry) {
   place(&j, memory, sums);
   point(&j, c, sums ? EA_CONV_WEIGHTS : pass);
   j.thread = (float *)(void *)(memory + fixed);
-  if (!sums) over_channels(&j, pack_weights, c->in[1], 0);
+  if (!sums) pack(&j, c->in[1]);
   if (pass == EA_CONV_BOTH) {
     place(&data, memory + own, 0);
     point(&data, c, EA_CONV_DATA);
     data.thread = j.thread;
     j.data = &data;
-    over_channels(&data, pack_weights, c->in[1], 0);
+    pack(&data, c->in[1]);
   }
   ea_parallel(j.shards, sums ? sum_shard : run_shard, &j);
-  if (sums) over_channels(&j, give_weights, c->gin[1], c->accumulate >> 1 & 1);
+  if (sums) {
+    weights q = {&j, ea_f32(c->gin[1]), c->accumulate >> 1 & 1};
+    ea_parallel_range(j.to_channels / EA_LANES, 1, give_weights, &q);
+  }
   ea_conv_along_end(j.data ? &data.along : &j.along, j.data ? data.shards : j.shards);
   return EA_OK;
 }
 
 int ea_conv_winograd(ea_call *c, const ea_conv *v, int pass, int dry) {
-  if (!prefers(c, v)) return 1;
+  if (!prefers(v)) return 1;
   if (pass == EA_CONV_BOTH && ea_threads() > EA_CONV_WEIGHT_SHARDS) return 1;
   return run(c, v, pass, dry);
 }
