@@ -22,7 +22,7 @@ typedef struct job {
   int64_t from_channels, to_channels;
   char *from, *to;
   const char *add, *cut;  /* or NULL: added to the results; y, whose zeros cut the gradient */
-  const char *also;       /* or NULL: x, which whoever comes after a block reads */
+  const char *also;       /* or NULL: what else of to's shape is read: x, or g */
   const ea_bn_line *line; /* or NULL: what from is read through */
   const float *bias;      /* or NULL */
   int relu, turned;
@@ -155,8 +155,8 @@ static ea_ahead find_ahead(const job *j, const block *b) {
   return a;
 }
 
-/* Forward, or the gradient of the images. */
-static void run_block(const job *j, const block *b) {
+/* Forward, or the gradient of the images; *ahead: what of the next is not fetched yet. */
+static void run_block(const job *j, const block *b, ea_ahead *ahead) {
   float *buffer = memory_of_thread(j), *from = buffer + j->buffer_numbers;
   float *to = from + EA_WINO_POINTS * j->from_apart;
   int64_t last = b->image + b->images, bytes = image_numbers(j, j->from_channels) * 4;
@@ -166,11 +166,11 @@ static void run_block(const job *j, const block *b) {
   }
   copy_block(j, b, buffer);
   values_of_images(j, b, buffer, from);
-  ea_ahead ahead = find_ahead(j, b);
+  *ahead = find_ahead(j, b);
   for (int64_t k = 0; k < EA_WINO_POINTS; k++)
     ea_wino_multiply(to + k * j->to_apart, from + k * j->from_apart, j->from_channels, 1,
                      j->weights + k * j->weights_apart, tiles_of(j, b), j->from_channels,
-                     j->to_channels, 0, &ahead);
+                     j->to_channels, 0, ahead);
   give_results(j, b, to);
   for (int64_t n = b->image; n < last && b->row + b->rows == j->rows; n++) {
     int64_t shard = ((n + 1) * j->shards - 1) / j->images;
@@ -178,17 +178,16 @@ static void run_block(const job *j, const block *b) {
   }
 }
 
-static void sum_block(const job *j, const block *b, float *sum, int add) {
+static void sum_block(const job *j, const block *b, float *sum, int add, ea_ahead *ahead) {
   float *buffer = memory_of_thread(j), *from = buffer + j->buffer_numbers;
   float *to = from + EA_WINO_POINTS * j->from_apart;
   copy_block(j, b, buffer);
   values_of_images(j, b, buffer, from);
   values_of_results(j, b, to);
-  ea_ahead nothing = {.run = 0};
   for (int64_t k = 0; k < EA_WINO_POINTS; k++)
     ea_wino_multiply(sum + k * j->weights_apart, from + k * j->from_apart, 1, j->from_channels,
                      to + k * j->to_apart, j->from_channels, tiles_of(j, b), j->to_channels, add,
-                     &nothing);
+                     ahead);
 }
 
 /* ---- shards: of images ---- */
@@ -203,10 +202,10 @@ static int find_block(const job *j, int64_t image, int64_t end, int64_t row, blo
   return 1;
 }
 
-static void run_images(const job *j, int64_t image, int64_t end) {
+static void run_images(const job *j, int64_t image, int64_t end, ea_ahead *ahead) {
   block b;
   for (int64_t row = 0; find_block(j, image, end, row, &b);) {
-    run_block(j, &b);
+    run_block(j, &b, ahead);
     row = (row + b.rows) % j->rows;
     if (!row) image += b.images;
   }
@@ -214,7 +213,8 @@ static void run_images(const job *j, int64_t image, int64_t end) {
 
 static void run_shard(void *arg, int64_t shard) {
   const job *j = arg;
-  run_images(j, first_image(j, shard), first_image(j, shard + 1));
+  ea_ahead ahead;
+  run_images(j, first_image(j, shard), first_image(j, shard + 1), &ahead);
 }
 
 static void sum_shard(void *arg, int64_t shard) {
@@ -223,8 +223,9 @@ static void sum_shard(void *arg, int64_t shard) {
   int64_t image = first_image(j, shard), end = first_image(j, shard + 1), add = 0;
   block b;
   for (int64_t row = 0; find_block(j, image, end, row, &b); add = 1) {
-    if (j->data && row == 0) run_images(j->data, image, image + b.images);
-    sum_block(j, &b, sum, (int)add);
+    ea_ahead ahead = find_ahead(j, &b);
+    if (j->data && row == 0) run_images(j->data, image, image + b.images, &ahead);
+    sum_block(j, &b, sum, (int)add, &ahead);
     row = (row + b.rows) % j->rows;
     if (!row) image += b.images;
   }
@@ -324,7 +325,10 @@ static void point(job *j, const ea_call *c, int pass) {
   j->line = ea_conv_line(c);
   j->from = ea_ptr(c->in[0]);
   j->to = ea_ptr(pass == EA_CONV_WEIGHTS ? c->gout[0] : c->out[0]);
-  if (pass == EA_CONV_WEIGHTS) return;
+  if (pass == EA_CONV_WEIGHTS) {
+    j->also = j->to;
+    return;
+  }
   if (c->residual) j->add = ea_ptr(c->residual);
   if (c->nin == 3) j->bias = ea_f32(c->in[2]);
   j->relu = relu;
