@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
- * fuse_norm.c - which parts of batch_norms in training the convolutions beside them do along, on
+ * fuse_norm.c - which parts of batch_norms the convolutions beside them do along, on
  * images that are in the cache (core/ops/conv2d_along.c): where, in the order of the schedule, the
  * one works right behind the other and on its memory.
  */
@@ -10,8 +10,11 @@ static int is_op(const ea_gnode *n, const char *name) { return !strcmp(n->call.o
 
 static int is_norm(const ea_graph *g, const ea_gnode *n) {
   const ea_tensor *x = g->value[n->in[0]].tensor;
-  return is_op(n, "batch_norm") && !n->fused && n->call.attr[0] != 0 && x->dtype != EA_F64 &&
-         x->ndim == 4;
+  return is_op(n, "batch_norm") && !n->fused && x->dtype != EA_F64 && x->ndim == 4;
+}
+
+static int trains(const ea_graph *g, const ea_gnode *n) {
+  return is_norm(g, n) && n->call.attr[0] != 0;
 }
 
 static int is_conv(const ea_gnode *n) { return is_op(n, "conv2d") && !n->fused && !n->call.norm; }
@@ -53,14 +56,14 @@ static int same_size(const ea_graph *g, int a, int b) {
 
 static void gather_moments(ea_graph *g, int i) {
   ea_gnode *conv = &g->node[i], *norm = next_forward(g, i);
-  if (norm && is_norm(g, norm) && same_size(g, conv->out[0], norm->in[0]) &&
+  if (norm && trains(g, norm) && same_size(g, conv->out[0], norm->in[0]) &&
       data_root(g, conv->out[0]) == data_root(g, norm->in[0]))
     conv->call.along[EA_ALONG_MOMENTS] = &norm->call;
 }
 
 static void gather_sums(ea_graph *g, int i) {
   ea_gnode *conv = &g->node[i], *norm = next_backward(g, i);
-  if (norm && is_norm(g, norm) && conv->call.through == &norm->call &&
+  if (norm && trains(g, norm) && conv->call.through == &norm->call &&
       g->value[conv->in[0]].wants_grad && grad_root(g, conv->in[0]) == grad_root(g, norm->out[0]))
     conv->call.along[EA_ALONG_SUMS] = &norm->call;
 }
@@ -69,7 +72,7 @@ static void gather_sums(ea_graph *g, int i) {
 static void let_wait(ea_graph *g, int i) {
   ea_gnode *norm = &g->node[i], *conv = next_backward(g, i);
   ea_value *x = &g->value[norm->in[0]];
-  if (!conv || !is_conv(conv) || !x->wants_grad || x->leaf ||
+  if (!conv || !is_conv(conv) || norm->call.moments || !x->wants_grad || x->leaf ||
       !same_size(g, conv->out[0], norm->in[0]) ||
       grad_root(g, conv->out[0]) != grad_root(g, norm->in[0]))
     return;

@@ -238,33 +238,35 @@ static int run_folded(ea_call *c, const ea_conv *v, int pass, int dry) {
 
 enum { ADD, RELU, CUT };
 
-EA_INLINE void touch(int what, int dtype, void *to, const void *from, int64_t i, int n) {
-  ea_lanes v = ea_lanes_load(to, dtype, i, n);
+EA_INLINE void touch(int what, int dtype, void *to, const void *g, const void *from, int64_t i,
+                     int n) {
+  ea_lanes v = ea_lanes_load(g, dtype, i, n);
   if (what == ADD) v += ea_lanes_load(from, dtype, i, n);
   if (what == RELU) v = ea_lanes_relu(v);
   if (what == CUT) v = ea_lanes_cut(v, ea_lanes_load(from, dtype, i, n));
   ea_lanes_store(to, dtype, i, n, v);
 }
 
-EA_INLINE void touch_all(int what, int dtype, void *to, const void *from, int64_t n) {
+EA_INLINE void touch_all(int what, int dtype, void *to, const void *g, const void *from,
+                         int64_t n) {
   int64_t i = 0;
-  for (; i + EA_LANES <= n; i += EA_LANES) touch(what, dtype, to, from, i, EA_LANES);
-  if (i < n) touch(what, dtype, to, from, i, (int)(n - i));
+  for (; i + EA_LANES <= n; i += EA_LANES) touch(what, dtype, to, g, from, i, EA_LANES);
+  if (i < n) touch(what, dtype, to, g, from, i, (int)(n - i));
 }
 
 void ea_conv_add(void *to, const void *from, int dtype, int64_t n) {
-  if (dtype == EA_F32) touch_all(ADD, EA_F32, to, from, n);
-  else touch_all(ADD, EA_BF16, to, from, n);
+  if (dtype == EA_F32) touch_all(ADD, EA_F32, to, to, from, n);
+  else touch_all(ADD, EA_BF16, to, to, from, n);
 }
 
 void ea_conv_relu(void *y, int dtype, int64_t n) {
-  if (dtype == EA_F32) touch_all(RELU, EA_F32, y, NULL, n);
-  else touch_all(RELU, EA_BF16, y, NULL, n);
+  if (dtype == EA_F32) touch_all(RELU, EA_F32, y, y, NULL, n);
+  else touch_all(RELU, EA_BF16, y, y, NULL, n);
 }
 
-void ea_conv_cut(void *g, const void *y, int dtype, int64_t n) {
-  if (dtype == EA_F32) touch_all(CUT, EA_F32, g, y, n);
-  else touch_all(CUT, EA_BF16, g, y, n);
+void ea_conv_cut(void *to, const void *g, const void *y, int dtype, int64_t n) {
+  if (dtype == EA_F32) touch_all(CUT, EA_F32, to, g, y, n);
+  else touch_all(CUT, EA_BF16, to, g, y, n);
 }
 
 /* ---- forward ---- */

@@ -78,9 +78,9 @@ void ea_conv_along_grad(const ea_call *c);
 /* to += from; n elements of f32 or bf16. */
 void ea_conv_add(void *to, const void *from, int dtype, int64_t n);
 /* For a call with a norm that ends in a ReLU.
- * relu: y = max(y, 0), NaN stays. cut: g = 0 where that y is 0. */
+ * relu: y = max(y, 0), NaN stays. cut: to = g, 0 where that y is 0; it may be g itself. */
 void ea_conv_relu(void *y, int dtype, int64_t n);
-void ea_conv_cut(void *g, const void *y, int dtype, int64_t n);
+void ea_conv_cut(void *to, const void *g, const void *y, int dtype, int64_t n);
 
 /* "oneDNN 2.6.3", or NULL if this build has none. */
 const char *ea_conv_onednn_name(void);

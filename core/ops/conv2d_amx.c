@@ -194,7 +194,8 @@ void ea_amx_run_image(const ea_amx_job *j, int64_t n) {
   char *from = j->from.data + n * j->from.image_bytes, *to = j->to.data + n * j->to.image_bytes;
   int64_t shard = ((n + 1) * j->shards - 1) / j->images;
   ea_conv_along_before(&j->along, n, 1);
-  if (j->cut) ea_conv_cut(from, j->cut + n * j->from.image_bytes, EA_BF16, j->from.image_bytes / 2);
+  if (j->cut && !ea_amx_cuts(j))
+    ea_conv_cut(from, from, j->cut + n * j->from.image_bytes, EA_BF16, j->from.image_bytes / 2);
   ea_amx_copy_image(j, from, buffer, buffer + j->buffer_bytes);
   ea_ahead ahead = find_ahead(j, n + 1);
   for (int i = 0; i < j->classes; i++)

@@ -96,6 +96,10 @@ void ea_amx_run_image(const ea_amx_job *j, int64_t n);
  * while it is in the cache. Returns 1, having done nothing, where that cannot be. */
 int ea_amx_weights(ea_call *c, const ea_conv *v, ea_amx_job *data, int dry);
 
+/* Is the gradient cut on its way into the buffer? */
+static inline int ea_amx_cuts(const ea_amx_job *j) {
+  return j->pixel_bytes == j->from.channels * 2;
+}
 /* An image, `from.image_bytes` of it, into the buffer. */
 void ea_amx_copy_image(const ea_amx_job *j, const char *image, char *buffer, char *read);
 /* The weights of 16 channels of the result, number `block`. */

@@ -38,6 +38,8 @@ static void copy_pixels(const ea_amx_job *j, char *to, const char *row, int64_t 
                 pixels);
     if (bytes != each)
       for (int64_t i = 0; i < pixels; i++) memset(to + i * each + bytes, 0, (size_t)(each - bytes));
+  } else if (j->cut && ea_amx_cuts(j)) {
+    ea_conv_cut(to, row, j->cut + (row - j->from.data), EA_BF16, pixels * j->from.channels);
   } else if (bytes == each && stride == 1) {
     memcpy(to, row, (size_t)(pixels * bytes));
   } else {

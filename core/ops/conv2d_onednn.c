@@ -106,7 +106,7 @@ static void run_shard(void *arg, int64_t shard) {
   int64_t count = p->shape.n * p->shape.oh * p->shape.ow * p->shape.o;
   int64_t image = j->first + shard * p->shape.n;
   ea_conv_along_before(&j->along, image, p->shape.n);
-  if (j->cut) ea_conv_cut(y, j->cut + (size_t)shard * j->y_bytes, (int)p->shape.dtype, count);
+  if (j->cut) ea_conv_cut(y, y, j->cut + (size_t)shard * j->y_bytes, (int)p->shape.dtype, count);
   if (j->own_x && p->pass != EA_CONV_DATA) read_images(j, x, own);
   dnnl_status_t status = set(m[SRC], j->own_x ? own : x);
   if (!status) status = set(m[DST], y);

@@ -150,7 +150,7 @@ static void run_image(const job *j, int64_t n, char *dw) {
   int add = j->pass == EA_CONV_DATA && (c->accumulate & 1);
   int relu = c->norm && ea_bn_relu(c->norm); /* not in f64 */
   if (relu && j->pass == EA_CONV_DATA)
-    ea_conv_cut(y0, (char *)ea_ptr(c->out[0]) + (size_t)(n * j->y_count) * stored, ty->dtype,
+    ea_conv_cut(y0, y0, (char *)ea_ptr(c->out[0]) + (size_t)(n * j->y_count) * stored, ty->dtype,
                 j->y_count);
   if (j->line) {
     x = wide + (size_t)(j->bf16 ? j->x_count + j->y_count : 0) * j->e;

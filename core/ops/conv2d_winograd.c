@@ -65,6 +65,7 @@ static float *copy_row(const job *j, float *to, const float *from) {
   memset(to, 0, (size_t)channels * sizeof *to);
   to += channels;
   if (j->line) ea_bn_apply(j->line, EA_F32, 0, channels, to, channels, from, channels, j->width);
+  else if (j->cut) ea_conv_cut(to, from, j->cut + ((const char *)from - j->from), EA_F32, inside);
   else memcpy(to, from, (size_t)inside * sizeof *to);
   memset(to + inside, 0, (size_t)behind * sizeof *to);
   return to + inside + behind;
@@ -159,11 +160,8 @@ static ea_ahead find_ahead(const job *j, const block *b) {
 static void run_block(const job *j, const block *b, ea_ahead *ahead) {
   float *buffer = memory_of_thread(j), *from = buffer + j->buffer_numbers;
   float *to = from + EA_WINO_POINTS * j->from_apart;
-  int64_t last = b->image + b->images, bytes = image_numbers(j, j->from_channels) * 4;
-  for (int64_t n = b->image; n < last && b->row == 0; n++) {
-    ea_conv_along_before(&j->along, n, 1);
-    if (j->cut) ea_conv_cut(j->from + n * bytes, j->cut + n * bytes, EA_F32, bytes / 4);
-  }
+  int64_t last = b->image + b->images;
+  for (int64_t n = b->image; n < last && b->row == 0; n++) ea_conv_along_before(&j->along, n, 1);
   copy_block(j, b, buffer);
   values_of_images(j, b, buffer, from);
   *ahead = find_ahead(j, b);

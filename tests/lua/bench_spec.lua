@@ -1,6 +1,8 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- The benchmarks run and report what they say; no timing decides anything here.
 
+local ffi = require "ffi"
+local F = require "edgeai.ffi"
 local program = require "program"
 
 describe("ea.bench", function()
@@ -11,7 +13,11 @@ describe("ea.bench", function()
       assert.equal(4, r.batch)
       assert.is_true(r.steps >= 3 and r.low <= r.value and r.value <= r.high)
       assert.is_true(r.gflops > 0 and r.bound_share > 0 and r.peak_bytes > 0)
+      local engine = ffi.string(F.C.ea_conv_engine())
+      assert.equal(engine:find "^oneDNN" ~= nil, r.onednn_share ~= nil)
     end
+    assert.is_nil(ea.bench.run("infer.wrn-10-1", { batch = 2, seconds = 0, bound = false })
+      .bound_share)
   end)
 
   it("times renderings of the channels of a last group", function()
@@ -83,7 +89,7 @@ describe("edgeai bench --json", function()
       "steps" } do
       assert.is_not_nil(record[key], key)
     end
-    for _, key in ipairs { "gflops", "bound_share", "peak_bytes" } do
+    for _, key in ipairs { "gflops", "bound_share", "onednn_share", "peak_bytes" } do
       assert.equal(ea.json.null, record[key], key)
     end
   end)

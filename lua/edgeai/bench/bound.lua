@@ -1,6 +1,9 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- edgeai.bench.bound - the least time a step can take: the sum of its convolutions' own best times,
--- each shape run alone, pass by pass, in the precision of the step.
+-- each shape run alone, pass by pass, in the precision of the step, by the engine that the step
+-- uses or by oneDNN, a limit that stays where it is when kernels of our own get faster.
+
+local ffi = require "ffi"
 
 local F = require "edgeai.ffi"
 local Module = require "edgeai.nn.module"
@@ -78,12 +81,23 @@ local function time_one(conv, passes, precision, seconds)
   return total + best
 end
 
---- Seconds of all convolutions of a case (see network.open), each at its best of `seconds`.
-function bound.of(case, o)
+local function total_of(case, o)
   local total = 0
   for _, conv in ipairs(convolutions(case.net, case.batch)) do
     total = total + conv.count * time_one(conv, case.passes, o.precision, o.seconds)
   end
+  return total
+end
+
+--- Seconds of all convolutions of a case (see network.open), each at its best of `seconds`; with
+-- onednn=true by oneDNN alone, nil where that is not built in.
+function bound.of(case, o)
+  if not o.onednn then return total_of(case, o) end
+  local before = C.ea_conv_set_engine(2)
+  local there = ffi.string(C.ea_conv_engine()):find "^oneDNN"
+  local ok, total = pcall(function() return there and total_of(case, o) or nil end)
+  C.ea_conv_set_engine(before)
+  if not ok then error(total, 0) end
   return total
 end
 

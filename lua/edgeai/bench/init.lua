@@ -6,6 +6,7 @@
 --   r.low, r.high            the spread: half of all steps were between these
 --   r.gflops                 2 per multiply-add of convolutions and linear layers
 --   r.bound_share            the step's convolutions, each at its own best time, over the step
+--   r.onednn_share           the same by oneDNN's kernels: above 1, the step is faster than these
 --   r.peak_bytes             planned memory of the step
 --   r.steps, r.batch, r.threads, r.precision, r.name
 
@@ -77,8 +78,12 @@ function bench.run(name, opts)
     batch = case.batch, threads = C.ea_threads(), precision = o.precision,
     gflops = case.flops and case.flops / typical / 1e9, peak_bytes = case.peak }
   if case.net and o.bound then
-    result.bound_share = require("edgeai.bench.bound").of(case, { precision = o.precision,
-      seconds = math.min(0.3, o.seconds / 10) }) / typical
+    local bound = require "edgeai.bench.bound"
+    local how = { precision = o.precision, seconds = math.min(0.3, o.seconds / 10) }
+    result.bound_share = bound.of(case, how) / typical
+    how.onednn = true
+    local limit = bound.of(case, how)
+    result.onednn_share = limit and limit / typical
   end
   if case.close then case.close() end
   return result

@@ -12,7 +12,7 @@ local command = {
     { "--precision", "f32|bf16", "type of the activations (default f32); f32,bf16: both" },
     { "--seconds", "S", "how long each is repeated (default 3)" },
     { "--json", nil, "one JSON object a line" },
-    { "--no-bound", nil, "do not measure the convolutions by themselves (bound_share)" },
+    { "--no-bound", nil, "do not measure the convolutions by themselves" },
     { "--history", "FILE", "add the results to FILE; say what got slower since it was last used" },
     { "--profile", nil, "time of every layer's ops, forward and backward, longest first" },
   },
@@ -31,10 +31,12 @@ end
 
 local function short(x) return x and (x >= 100 and "%.0f" or "%.3g"):format(x) or "" end
 
+local function share(x) return x and ("%.0f %%"):format(100 * x) or "" end
+
 local function row_of(r)
   return { r.name, ("%s %s"):format(short(r.value), r.unit),
     ("%s .. %s"):format(short(r.low), short(r.high)), r.batch, r.precision,
-    short(r.gflops), r.bound_share and ("%.0f %%"):format(100 * r.bound_share) or "",
+    short(r.gflops), share(r.bound_share), share(r.onednn_share),
     r.peak_bytes and ("%.0f MB"):format(r.peak_bytes / 1e6) or "" }
 end
 
@@ -63,7 +65,8 @@ end
 --- The line of --json: every key is there, null where a benchmark has nothing of the kind.
 local function json_line(r)
   local json = require "edgeai.json"
-  local line = { gflops = json.null, bound_share = json.null, peak_bytes = json.null }
+  local line = { gflops = json.null, bound_share = json.null, onednn_share = json.null,
+    peak_bytes = json.null }
   for key, value in pairs(r) do line[key] = value end
   return json.encode(line, { sort = true })
 end
@@ -87,7 +90,7 @@ local function run_all(names, precisions, o, given)
   end
   if not given.json then
     print(require("edgeai.table")({ "benchmark", "median", "spread", "batch", "precision",
-      "GFLOP/s", "of bound", "memory" }, rows))
+      "GFLOP/s", "of bound", "of oneDNN", "memory" }, rows))
   end
   if given.history then compare(given.history, results) end
 end
