@@ -39,9 +39,9 @@ typedef struct block {
   int64_t image, images, row, rows;
 } block;
 
-/* Where it is faster than oneDNN's direct sums: the weights' values cost as much as 64 pixels, so that
- * one image of 8x8 comes out even and two are faster. A choice by the batch would make an image's
- * result another in another one. */
+/* Where it is faster than oneDNN's direct sums: the weights' values cost as much as 64 pixels, so
+ * that one image of 8x8 comes out even and two are faster. A choice by the batch would make an
+ * image's result another in another one. */
 static int prefers(const ea_conv *v) {
   return v->kh == 3 && v->kw == 3 && v->stride == 1 && v->pad == 1 && v->dilation == 1 &&
          v->groups == 1 && v->c % EA_LANES == 0 && v->o % EA_LANES == 0 &&
