@@ -62,8 +62,9 @@ teacher = teacher or ea.dream.teacher(run, d, cfg.teacher_net, with(cfg.train, w
   batch = cfg.batch, augment = cfg.augment })))
 teacher.input_shape = { 1, unpack(d.shape) }
 local meta = cfg.priors.target ~= 0
-  and ea.dream.metadata(teacher, few, with(cfg.metadata, with(all, { share = 1 }))) or nil
-if meta then print(meta:save(run:path("metadata.npz")):report()) end
+  and ea.dream.metadata(teacher, few, with(cfg.metadata, with(all, { share = 1,
+    path = run:path("metadata.npz") }))) or nil
+if meta then print(meta:report()) end
 
 -- 2. Dreams, without the data set. Where disagreement is asked for, the first student learns along.
 local along = cfg.priors.disagreement ~= 0 and with(cfg.along, { net = first }) or nil

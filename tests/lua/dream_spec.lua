@@ -53,6 +53,18 @@ describe("ea.dream.metadata", function()
     assert.truthy(meta:report():find("smallest cluster", 1, true))
   end)
 
+  it("is kept in a file and read from there the next time, if it is of this network", function()
+    local path = folder .. "/kept.npz"
+    local first = metadata { path = path }
+    local again = metadata { path = path, clusters = 2 }
+    assert.equal(12, again:facts().clusters)
+    assert.equal(first.centroids:hash(), again.centroids:hash())
+    local net = teacher()
+    net:get("fc").bias:fill(1)
+    fails(function() ea.dream.metadata(net, split, { path = path }) end,
+      "the metadata are of another network")
+  end)
+
   it("is saved without images and read back checked", function()
     local path, meta = folder .. "/metadata.npz", metadata { share = 0.5 }
     assert.equal(60, meta:facts().images)

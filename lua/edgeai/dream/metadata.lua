@@ -10,7 +10,8 @@
 --   local meta = ea.dream.read_metadata("metadata.npz"):check(teacher)
 --
 -- opts: share (0.1 of every class; 1: all), layer ("pool"), clusters (10 for each class),
--- components (10 for each cluster), starts (8, of k-means), seed, batch, precision ("f32").
+-- components (10 for each cluster), starts (8, of k-means), seed, batch, precision ("f32"),
+-- path: a file that keeps them; if it is there, they are read from it, and must be of this network.
 --
 -- The file, one npz: m clusters of f features, k components, c channels; classes are from 0:
 --   centroids    {m, f} f32      mean activation of the cluster
@@ -122,11 +123,7 @@ local function same(a, b)
   return true
 end
 
---- See the top of this file.
-function module.metadata(net, split, opts)
-  local o = F.options(opts, { share = 0.1, layer = "pool", clusters = 10, components = 10,
-    starts = 8, seed = 1, batch = 256, precision = "f32" }, "dream.metadata")
-  module.need_teacher(net, "dream.metadata")
+local function make(net, split, o)
   for _, name in ipairs { "clusters", "components" } do
     if type(o[name]) ~= "number" or o[name] % 1 ~= 0 or o[name] < 1 then
       F.raise("dream.metadata: %s must be a whole number of at least 1, got %s", name,
@@ -155,6 +152,18 @@ function module.metadata(net, split, opts)
   end
   local self = { network = net:hash(), layer = o.layer, mean = net.mean, std = net.std }
   return pack(setmetatable(self, Metadata), clusters, o)
+end
+
+--- See the top of this file.
+function module.metadata(net, split, opts)
+  local o = F.options(opts, { share = 0.1, layer = "pool", clusters = 10, components = 10,
+    starts = 8, seed = 1, batch = 256, precision = "f32", path = F.none }, "dream.metadata")
+  module.need_teacher(net, "dream.metadata")
+  if o.path and F.C.ea_file_exists(o.path) == 1 then
+    return module.read_metadata(o.path):check(net)
+  end
+  local made = make(net, split, o)
+  return o.path and made:save(o.path) or made
 end
 
 -- ---- files -------------------------------------------------------------------------------------
