@@ -7,7 +7,6 @@
  * point are multiplied by the weights' there, and the results' tiles written.
  */
 #include "conv2d_winograd.h"
-#include "lanes.h"
 
 enum {
   MOST_SHARDS = 16,
@@ -44,7 +43,7 @@ typedef struct block {
  * image's result another in another one. */
 static int prefers(const ea_conv *v) {
   return v->kh == 3 && v->kw == 3 && v->stride == 1 && v->pad == 1 && v->dilation == 1 &&
-         v->groups == 1 && v->c % EA_LANES == 0 && v->o % EA_LANES == 0 &&
+         v->groups == 1 && v->c % EA_WINO_CHANNELS == 0 && v->o % EA_WINO_CHANNELS == 0 &&
          EA_MAX(v->c, v->o) <= MOST_CHANNELS && v->h * v->w >= LEAST_PIXELS;
 }
 
@@ -100,7 +99,7 @@ static void values_of_images(const job *j, const block *b, const float *buffer, 
   for (int64_t i = 0; i < b->images; i++, buffer += 2 * row)
     for (int64_t r = 0; r < b->rows; r++, buffer += EA_WINO_OUT * row)
       for (int64_t c = 0; c < j->columns; c++)
-        for (int64_t k = 0; k < channels; k += EA_LANES, to += EA_LANES)
+        for (int64_t k = 0; k < channels; k += EA_WINO_LANES, to += EA_WINO_LANES)
           ea_wino_of_image(to, j->from_apart, buffer + c * EA_WINO_OUT * channels + k, row,
                            channels);
 }
@@ -111,7 +110,8 @@ static void values_of_results(const job *j, const block *b, float *to) {
     for (int64_t r = 0; r < b->rows; r++)
       for (int64_t c = 0; c < j->columns; c++) {
         ea_wino_place p = find_place(j, j->to, channels, b->image + i, b->row + r, c);
-        for (int64_t k = 0; k < channels; k += EA_LANES, to += EA_LANES, p.to += EA_LANES)
+        for (int64_t k = 0; k < channels;
+             k += EA_WINO_LANES, to += EA_WINO_LANES, p.to += EA_WINO_LANES)
           ea_wino_of_result(to, j->to_apart, &p);
       }
 }
@@ -124,10 +124,11 @@ static void give_results(const job *j, const block *b, const float *from) {
         ea_wino_place p = find_place(j, j->to, channels, b->image + i, b->row + r, c);
         p.relu = j->relu;
         if (j->add) p.add = (const float *)(const void *)j->add + (p.to - (float *)(void *)j->to);
-        for (int64_t k = 0; k < channels; k += EA_LANES, from += EA_LANES, p.to += EA_LANES) {
+        for (int64_t k = 0; k < channels;
+             k += EA_WINO_LANES, from += EA_WINO_LANES, p.to += EA_WINO_LANES) {
           p.bias = j->bias ? j->bias + k : NULL;
           ea_wino_give_result(&p, from, j->to_apart);
-          if (p.add) p.add += EA_LANES;
+          if (p.add) p.add += EA_WINO_LANES;
         }
       }
 }
@@ -242,7 +243,7 @@ static void pack_weights(void *arg, int64_t begin, int64_t end) {
   const weights *q = arg;
   const job *j = q->j;
   int64_t to = EA_WINO_TAPS * j->from_channels;
-  for (int64_t o = begin * EA_LANES; o < end * EA_LANES; o += EA_LANES)
+  for (int64_t o = begin * EA_WINO_LANES; o < end * EA_WINO_LANES; o += EA_WINO_LANES)
     for (int64_t c = 0; c < j->from_channels; c++)
       ea_wino_of_weights(j->weights + c * j->to_channels + o, j->weights_apart,
                          q->w + o * to + c * EA_WINO_TAPS, to, 0);
@@ -254,7 +255,7 @@ static void pack_turned(void *arg, int64_t begin, int64_t end) {
   const job *j = q->j;
   int64_t from = EA_WINO_TAPS * j->to_channels;
   for (int64_t c = begin; c < end; c++)
-    for (int64_t o = 0; o < j->to_channels; o += EA_LANES)
+    for (int64_t o = 0; o < j->to_channels; o += EA_WINO_LANES)
       ea_wino_of_weights(j->weights + c * j->to_channels + o, j->weights_apart,
                          q->w + c * from + o * EA_WINO_TAPS, EA_WINO_TAPS, 1);
 }
@@ -263,7 +264,7 @@ static void give_weights(void *arg, int64_t begin, int64_t end) {
   const weights *q = arg;
   const job *j = q->j;
   int64_t to = EA_WINO_TAPS * j->from_channels;
-  for (int64_t o = begin * EA_LANES; o < end * EA_LANES; o += EA_LANES)
+  for (int64_t o = begin * EA_WINO_LANES; o < end * EA_WINO_LANES; o += EA_WINO_LANES)
     for (int64_t c = 0; c < j->from_channels; c++)
       ea_wino_give_weights(q->w + o * to + c * EA_WINO_TAPS, to, q->add,
                            j->weights + c * j->to_channels + o, j->weights_apart, j->shards,
@@ -272,22 +273,23 @@ static void give_weights(void *arg, int64_t begin, int64_t end) {
 
 static void pack(const job *j, ea_tensor *w) {
   weights q = {j, ea_f32(w), 0};
-  if (j->turned) ea_parallel_range(j->from_channels, EA_LANES, pack_turned, &q);
-  else ea_parallel_range(j->to_channels / EA_LANES, 1, pack_weights, &q);
+  if (j->turned) ea_parallel_range(j->from_channels, EA_WINO_LANES, pack_turned, &q);
+  else ea_parallel_range(j->to_channels / EA_WINO_LANES, 1, pack_weights, &q);
 }
 
 /* ---- a pass ---- */
 
 static void find_blocks(job *j) {
-  j->weights_apart = j->from_channels * j->to_channels + EA_LANES;
+  j->weights_apart = j->from_channels * j->to_channels + EA_WINO_LANES;
   int64_t tile_bytes = EA_WINO_POINTS * (j->from_channels + j->to_channels) * 4;
   int64_t bytes = EA_MIN(MOST_BLOCK_BYTES, EA_MAX(BLOCK_BYTES, weight_numbers(j) * 4));
   int64_t most = EA_MAX(1, bytes / tile_bytes), image = j->rows * j->columns;
   j->block_images = EA_MAX(1, most / image);
   j->block_rows = EA_MIN(j->rows, EA_MAX(1, most / j->columns));
   j->tiles = j->block_images * j->block_rows * j->columns;
-  j->from_apart = j->tiles * j->from_channels + EA_LANES; /* not all in one line of the cache */
-  j->to_apart = j->tiles * j->to_channels + EA_LANES;
+  j->from_apart =
+      j->tiles * j->from_channels + EA_WINO_LANES; /* not all in one line of the cache */
+  j->to_apart = j->tiles * j->to_channels + EA_WINO_LANES;
   int64_t height = j->block_rows * EA_WINO_OUT + 2, width = j->columns * EA_WINO_OUT + 2;
   j->buffer_numbers = j->block_images * height * width * j->from_channels;
   j->thread_numbers = j->buffer_numbers + EA_WINO_POINTS * (j->from_apart + j->to_apart);
@@ -372,7 +374,7 @@ static int run(ea_call *c, const ea_conv *v, int pass, int dry) {
   ea_parallel(j.shards, sums ? sum_shard : run_shard, &j);
   if (sums) {
     weights q = {&j, ea_f32(c->gin[1]), c->accumulate >> 1 & 1};
-    ea_parallel_range(j.to_channels / EA_LANES, 1, give_weights, &q);
+    ea_parallel_range(j.to_channels / EA_WINO_LANES, 1, give_weights, &q);
   }
   ea_conv_along_end(j.data ? &data.along : &j.along, j.data ? data.shards : j.shards);
   return EA_OK;

@@ -16,7 +16,8 @@
  *
  * Points are 0, +-5/8, +-3/2 and infinity. Errors against f64, root mean square, relative to the
  * result's, 16, 64 and 256 channels: 0.5e-6, 0.8e-6, 1.5e-6 where a direct sum has 0.2e-6, 0.4e-6,
- * 0.8e-6; of the weights' gradient 0.5e-6 to 0.8e-6 where it has 0.1e-6 to 0.2e-6.
+ * 0.8e-6; of the weights' gradient 0.5e-6 to 0.8e-6 where it has 0.1e-6 to 0.2e-6. A NaN or an
+ * infinity spoils the tiles that see it.
  */
 #ifndef EA_CONV2D_WINOGRAD_H
 #define EA_CONV2D_WINOGRAD_H
@@ -25,9 +26,17 @@
 #include "batch_norm.h"
 #include "conv2d.h"
 
+#ifdef __AVX512F__
+enum { EA_WINO_LANES = 16 };
+#elif defined __AVX__
+enum { EA_WINO_LANES = 8 };
+#else
+enum { EA_WINO_LANES = 4 };
+#endif
+enum { EA_WINO_CHANNELS = 16 }; /* what there are are a multiple of this, on any CPU */
 enum { EA_WINO_OUT = 4, EA_WINO_IN = 6, EA_WINO_POINTS = 36, EA_WINO_TAPS = 9 };
 
-/* A tile's result: 4x4 pixels of 16 channels, or as many as are inside the image. */
+/* A tile's result: 4x4 pixels of a vector of channels, or as many as are inside the image. */
 typedef struct ea_wino_place {
   float *to;
   const float *add, *bias; /* or NULL; add lies as to */
@@ -35,7 +44,7 @@ typedef struct ea_wino_place {
   int height, width, relu;
 } ea_wino_place;
 
-/* Values at all points, `apart` numbers from each other, of 16 channels. */
+/* Values at all points, `apart` numbers from each other, of a vector of channels. */
 void ea_wino_of_image(float *to, int64_t apart, const float *from, int64_t row, int64_t pixel);
 void ea_wino_of_result(float *to, int64_t apart, const ea_wino_place *from);
 void ea_wino_of_weights(float *to, int64_t apart, const float *w, int64_t channel, int turned);
@@ -44,8 +53,7 @@ void ea_wino_give_result(const ea_wino_place *to, const float *from, int64_t apa
 void ea_wino_give_weights(float *w, int64_t channel, int add, const float *from, int64_t apart,
                           int64_t shards, int64_t shard);
 
-/* to[r][o] = sum over steps s of a[r * a_row + s * a_step] * b[s][o], of `rows` rows and `channels`
- * (a multiple of 16) o. add: to what is there. Meanwhile, some of what is ahead is fetched. */
+/* to[r][o] = sum over steps s of a[r * a_row + s * a_step] * b[s][o], of `rows` rows and `channels` o. add: to what is there. Meanwhile, some of what is ahead is fetched. */
 void ea_wino_multiply(float *to, const float *a, int64_t a_row, int64_t a_step, const float *b,
                       int64_t rows, int64_t steps, int64_t channels, int add, ea_ahead *ahead);
 

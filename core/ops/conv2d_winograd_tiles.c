@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * conv2d_winograd_tiles.c - the arithmetic of Winograd's F(4x4, 3x3), see conv2d_winograd.h: from
- * pixels to values at points and back, 16 channels at a time, and the products.
+ * pixels to values at points and back, a vector of channels at a time, and the products. Vectors are
+ * as wide as the CPU's: GCC makes poor code of wider ones.
  */
 #include "conv2d_winograd.h"
-#include "lanes.h"
 
 /* Points 0, A, -A, B, -B, infinity. A2 is the square of A. */
 #define A 0.625f
@@ -18,14 +18,24 @@
 
 enum { IN = EA_WINO_IN, OUT = EA_WINO_OUT, KERNEL = 3 };
 
-EA_INLINE ea_lanes get(const float *from) { return ea_lanes_load(from, EA_F32, 0, EA_LANES); }
-EA_INLINE void put(float *to, ea_lanes v) { ea_lanes_store(to, EA_F32, 0, EA_LANES, v); }
+enum { LANES = EA_WINO_LANES };
+typedef float vec __attribute__((vector_size(LANES * 4)));
+typedef int32_t vec_bits __attribute__((vector_size(LANES * 4)));
+
+#define EA_INLINE static inline __attribute__((always_inline))
+
+EA_INLINE vec get(const float *from) {
+  vec v;
+  memcpy(&v, from, sizeof v);
+  return v;
+}
+EA_INLINE void put(float *to, vec v) { memcpy(to, &v, sizeof v); }
 
 /* ---- one dimension; each its own, `step` vectors apart ---- */
 
-EA_INLINE void of_image(ea_lanes *to, int step, const ea_lanes *d) {
-  ea_lanes even_a = d[4] - B2 * d[2], odd_a = A * (d[3] - B2 * d[1]);
-  ea_lanes even_b = d[4] - A2 * d[2], odd_b = B * (d[3] - A2 * d[1]);
+EA_INLINE void of_image(vec *to, int step, const vec *d) {
+  vec even_a = d[4] - B2 * d[2], odd_a = A * (d[3] - B2 * d[1]);
+  vec even_b = d[4] - A2 * d[2], odd_b = B * (d[3] - A2 * d[1]);
   to[0] = (d[4] - (A2 + B2) * d[2]) + (A2 * B2) * d[0];
   to[step] = even_a + odd_a;
   to[2 * step] = even_a - odd_a;
@@ -34,9 +44,9 @@ EA_INLINE void of_image(ea_lanes *to, int step, const ea_lanes *d) {
   to[5 * step] = (d[5] - (A2 + B2) * d[3]) + (A2 * B2) * d[1];
 }
 
-EA_INLINE void of_result(ea_lanes *to, int step, const ea_lanes *y) {
-  ea_lanes even_a = y[0] + A2 * y[2], odd_a = A * y[1] + A3 * y[3];
-  ea_lanes even_b = y[0] + B2 * y[2], odd_b = B * y[1] + B3 * y[3];
+EA_INLINE void of_result(vec *to, int step, const vec *y) {
+  vec even_a = y[0] + A2 * y[2], odd_a = A * y[1] + A3 * y[3];
+  vec even_b = y[0] + B2 * y[2], odd_b = B * y[1] + B3 * y[3];
   to[0] = y[0];
   to[step] = even_a + odd_a;
   to[2 * step] = even_a - odd_a;
@@ -45,9 +55,9 @@ EA_INLINE void of_result(ea_lanes *to, int step, const ea_lanes *y) {
   to[5 * step] = y[3];
 }
 
-EA_INLINE void of_weights(ea_lanes *to, int step, const ea_lanes *w) {
-  ea_lanes even_a = SCALE_A * (w[0] + A2 * w[2]), odd_a = (SCALE_A * A) * w[1];
-  ea_lanes even_b = SCALE_B * (w[0] + B2 * w[2]), odd_b = (SCALE_B * B) * w[1];
+EA_INLINE void of_weights(vec *to, int step, const vec *w) {
+  vec even_a = SCALE_A * (w[0] + A2 * w[2]), odd_a = (SCALE_A * A) * w[1];
+  vec even_b = SCALE_B * (w[0] + B2 * w[2]), odd_b = (SCALE_B * B) * w[1];
   to[0] = SCALE_0 * w[0];
   to[step] = even_a + odd_a;
   to[2 * step] = even_a - odd_a;
@@ -56,17 +66,17 @@ EA_INLINE void of_weights(ea_lanes *to, int step, const ea_lanes *w) {
   to[5 * step] = w[2];
 }
 
-EA_INLINE void give_result(ea_lanes *y, int step, const ea_lanes *m) {
-  ea_lanes even_a = m[1] + m[2], odd_a = m[1] - m[2], even_b = m[3] + m[4], odd_b = m[3] - m[4];
+EA_INLINE void give_result(vec *y, int step, const vec *m) {
+  vec even_a = m[1] + m[2], odd_a = m[1] - m[2], even_b = m[3] + m[4], odd_b = m[3] - m[4];
   y[0] = m[0] + even_a + even_b;
   y[step] = A * odd_a + B * odd_b;
   y[2 * step] = A2 * even_a + B2 * even_b;
   y[3 * step] = (m[5] + A3 * odd_a) + B3 * odd_b;
 }
 
-EA_INLINE void give_weights(ea_lanes *w, int step, const ea_lanes *u) {
-  ea_lanes even_a = SCALE_A * (u[1] + u[2]), odd_a = SCALE_A * (u[1] - u[2]);
-  ea_lanes even_b = SCALE_B * (u[3] + u[4]), odd_b = SCALE_B * (u[3] - u[4]);
+EA_INLINE void give_weights(vec *w, int step, const vec *u) {
+  vec even_a = SCALE_A * (u[1] + u[2]), odd_a = SCALE_A * (u[1] - u[2]);
+  vec even_b = SCALE_B * (u[3] + u[4]), odd_b = SCALE_B * (u[3] - u[4]);
   w[0] = SCALE_0 * u[0] + even_a + even_b;
   w[step] = A * odd_a + B * odd_b;
   w[2 * step] = (u[5] + A2 * even_a) + B2 * even_b;
@@ -75,7 +85,7 @@ EA_INLINE void give_weights(ea_lanes *w, int step, const ea_lanes *u) {
 /* ---- two dimensions: columns, then rows ---- */
 
 void ea_wino_of_image(float *to, int64_t apart, const float *from, int64_t row, int64_t pixel) {
-  ea_lanes half[IN][IN], v[IN];
+  vec half[IN][IN], v[IN];
   for (int x = 0; x < IN; x++) {
     for (int y = 0; y < IN; y++) v[y] = get(from + y * row + x * pixel);
     of_image(&half[0][x], IN, v);
@@ -87,10 +97,10 @@ void ea_wino_of_image(float *to, int64_t apart, const float *from, int64_t row, 
 }
 
 void ea_wino_of_result(float *to, int64_t apart, const ea_wino_place *from) {
-  ea_lanes half[IN][OUT], v[IN];
+  vec half[IN][OUT], v[IN];
   for (int x = 0; x < OUT; x++) {
     for (int y = 0; y < OUT; y++) {
-      v[y] = (ea_lanes){0};
+      v[y] = (vec){0};
       if (y < from->height && x < from->width)
         v[y] = get(from->to + y * from->row + x * from->pixel);
     }
@@ -103,7 +113,7 @@ void ea_wino_of_result(float *to, int64_t apart, const ea_wino_place *from) {
 }
 
 void ea_wino_give_result(const ea_wino_place *to, const float *from, int64_t apart) {
-  ea_lanes half[OUT][IN], v[IN], bias = {0};
+  vec half[OUT][IN], v[IN], bias = {0};
   if (to->bias) bias = get(to->bias);
   for (int x = 0; x < IN; x++) {
     for (int y = 0; y < IN; y++) v[y] = get(from + (y * IN + x) * apart);
@@ -113,22 +123,22 @@ void ea_wino_give_result(const ea_wino_place *to, const float *from, int64_t apa
     give_result(v, 1, half[y]);
     for (int x = 0; x < to->width; x++) {
       int64_t at = y * to->row + x * to->pixel;
-      ea_lanes r = v[x] + bias;
-      if (to->relu) r = ea_lanes_relu(r);
+      vec r = v[x] + bias;
+      if (to->relu) r = (vec)((vec_bits)r & ~(vec_bits)(r < 0));
       if (to->add) r += get(to->add + at);
       put(to->to + at, r);
     }
   }
 }
 
-/* 16 channels of weights, `channel` numbers apart. turned: the kernel turned round. */
+/* A vector of channels of weights, `channel` numbers apart. turned: the kernel turned round. */
 void ea_wino_of_weights(float *to, int64_t apart, const float *w, int64_t channel, int turned) {
-  ea_lanes half[IN][KERNEL], v[IN] = {0};
+  vec half[IN][KERNEL], v[IN] = {0};
   for (int b = 0; b < KERNEL; b++) {
     for (int a = 0; a < KERNEL; a++) {
       int tap = a * KERNEL + b;
       if (turned) tap = EA_WINO_TAPS - 1 - tap;
-      for (int i = 0; i < EA_LANES; i++) v[a][i] = w[i * channel + tap];
+      for (int i = 0; i < LANES; i++) v[a][i] = w[i * channel + tap];
     }
     of_weights(&half[0][b], KERNEL, v);
   }
@@ -140,7 +150,7 @@ void ea_wino_of_weights(float *to, int64_t apart, const float *w, int64_t channe
 
 void ea_wino_give_weights(float *w, int64_t channel, int add, const float *from, int64_t apart,
                           int64_t shards, int64_t shard) {
-  ea_lanes half[KERNEL][IN], v[IN];
+  vec half[KERNEL][IN], v[IN];
   for (int x = 0; x < IN; x++) {
     for (int y = 0; y < IN; y++) {
       const float *at = from + (y * IN + x) * apart;
@@ -152,7 +162,7 @@ void ea_wino_give_weights(float *w, int64_t channel, int add, const float *from,
   for (int a = 0; a < KERNEL; a++) {
     give_weights(v, 1, half[a]);
     for (int b = 0; b < KERNEL; b++)
-      for (int i = 0; i < EA_LANES; i++) {
+      for (int i = 0; i < LANES; i++) {
         float *to = w + i * channel + a * KERNEL + b;
         *to = v[b][i] + (add ? *to : 0);
       }
@@ -161,26 +171,26 @@ void ea_wino_give_weights(float *w, int64_t channel, int add, const float *from,
 
 /* ---- products ---- */
 
-/* Sums in registers: so many rows of one or two lanes. */
+/* Sums in registers: so many rows of one or two vectors. */
 #ifdef __AVX512F__
 enum { ROWS = 16, WIDE_ROWS = 8 };
 #else
-enum { ROWS = 4, WIDE_ROWS = 2 };
+enum { ROWS = 6, WIDE_ROWS = 6 };
 #endif
 
 EA_INLINE void multiply(int rows, int wide, float *to, int64_t to_row, const float *a,
                         int64_t a_row, int64_t a_step, const float *b, int64_t steps, int add,
                         ea_ahead *ahead) {
-  ea_lanes sum[ROWS][2];
+  vec sum[ROWS][2];
   const char *next = NULL;
   int64_t lines = ea_ahead_take(ahead, steps, &next);
 #pragma GCC unroll 16
   for (int r = 0; r < rows; r++) {
-    sum[r][0] = add ? get(to + r * to_row) : (ea_lanes){0};
-    if (wide) sum[r][1] = add ? get(to + r * to_row + EA_LANES) : (ea_lanes){0};
+    sum[r][0] = add ? get(to + r * to_row) : (vec){0};
+    if (wide) sum[r][1] = add ? get(to + r * to_row + LANES) : (vec){0};
   }
   for (int64_t s = 0; s < steps; s++, a += a_step, b += to_row) {
-    ea_lanes one = get(b), two = wide ? get(b + EA_LANES) : one;
+    vec one = get(b), two = wide ? get(b + LANES) : one;
     if (s < lines) __builtin_prefetch(next + s * 64, 0, 2);
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++) {
@@ -192,7 +202,7 @@ EA_INLINE void multiply(int rows, int wide, float *to, int64_t to_row, const flo
 #pragma GCC unroll 16
   for (int r = 0; r < rows; r++) {
     put(to + r * to_row, sum[r][0]);
-    if (wide) put(to + r * to_row + EA_LANES, sum[r][1]);
+    if (wide) put(to + r * to_row + LANES, sum[r][1]);
   }
 }
 
@@ -212,7 +222,7 @@ EA_INLINE void multiply_all(int64_t a_row, int64_t a_step, float *to, const floa
                             const float *b, int64_t rows, int64_t steps, int64_t channels, int add,
                             ea_ahead *h) {
   int64_t o = 0;
-  for (; o + 2 * EA_LANES <= channels; o += 2 * EA_LANES)
+  for (; o + 2 * LANES <= channels; o += 2 * LANES)
     multiply_rows(WIDE_ROWS, 1, to + o, channels, a, a_row, a_step, b + o, rows, steps, add, h);
   if (o < channels)
     multiply_rows(ROWS, 0, to + o, channels, a, a_row, a_step, b + o, rows, steps, add, h);
