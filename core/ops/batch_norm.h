@@ -41,7 +41,7 @@ static inline int64_t ea_bn_together(int64_t channels) {
 static inline int64_t ea_bn_vector(int64_t channels) { return channels * ea_bn_together(channels); }
 
 EA_INLINE ea_lanes ea_bn_through(ea_lanes x, ea_lanes scale, ea_lanes shift, int relu) {
-  ea_lanes y = x * scale + shift;
+  ea_lanes y = ea_lanes_fma(x, scale, shift);
   return relu ? ea_lanes_relu(y) : y;
 }
 

@@ -81,10 +81,10 @@ EA_INLINE void run_tile(const job *j, int kernel, int dtype, int option, int64_t
       if (kernel == MOMENTS || kernel == GRAD_SUMS) EACH(i) {
           ea_lanes y = kernel == MOMENTS ? x[i] : g[i];
           s[b + i] += y;
-          p[b + i] += x[i] * y;
+          p[b + i] = ea_lanes_fma(x[i], y, p[b + i]);
         }
       if (kernel == GRAD) {
-        EACH(i) x[i] = g[i] * scale[i] + (x[i] * slope[i] + level[i]);
+        EACH(i) x[i] = ea_lanes_fma(g[i], scale[i], ea_lanes_fma(x[i], slope[i], level[i]));
         if (option & 2) load(old, side, j->to, dtype, to, n);
         if (option & 2) EACH(i) x[i] += old[i];
       }

@@ -6,7 +6,7 @@
 #ifndef EA_LANES_H
 #define EA_LANES_H
 
-#ifdef __AVX512BF16__
+#ifdef __AVX512F__
 #include <immintrin.h>
 #endif
 
@@ -106,6 +106,16 @@ EA_INLINE void ea_lanes_reorder_pair(ea_lanes *v, int dtype) {
   v[1] = (ea_lanes)_mm512_permutex2var_ps(a, _mm512_add_epi32(low, _mm512_set1_epi32(8)), b);
 #endif
   (void)v, (void)dtype;
+}
+
+/* a * b + c, in one instruction where lanes are registers; the same wherever it is written, unlike
+ * what the compiler would make of a sum. */
+EA_INLINE ea_lanes ea_lanes_fma(ea_lanes a, ea_lanes b, ea_lanes c) {
+#ifdef __AVX512F__
+  return (ea_lanes)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#else
+  return a * b + c;
+#endif
 }
 
 /* g, 0 where y <= 0: a gradient behind a ReLU that made y, or of y. */
