@@ -53,7 +53,8 @@ void ea_wino_give_result(const ea_wino_place *to, const float *from, int64_t apa
 void ea_wino_give_weights(float *w, int64_t channel, int add, const float *from, int64_t apart,
                           int64_t shards, int64_t shard);
 
-/* to[r][o] = sum over steps s of a[r * a_row + s * a_step] * b[s][o], of `rows` rows and `channels` o. add: to what is there. Meanwhile, some of what is ahead is fetched. */
+/* to[r][o] = sum over steps s of a[r * a_row + s * a_step] * b[s][o], of `rows` rows and `channels`
+ * o. add: to what is there. Meanwhile, some of what is ahead is fetched. */
 void ea_wino_multiply(float *to, const float *a, int64_t a_row, int64_t a_step, const float *b,
                       int64_t rows, int64_t steps, int64_t channels, int add, ea_ahead *ahead);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * conv2d_winograd_tiles.c - the arithmetic of Winograd's F(4x4, 3x3), see conv2d_winograd.h: from
- * pixels to values at points and back, a vector of channels at a time, and the products. Vectors are
- * as wide as the CPU's: GCC makes poor code of wider ones.
+ * pixels to values at points and back, a vector of channels at a time, and the products. Vectors
+ * are as wide as the CPU's: GCC makes poor code of wider ones.
  */
 #include "conv2d_winograd.h"
 
