@@ -4,8 +4,6 @@
  */
 #include "graph.h"
 
-static int is_op(const ea_gnode *n, const char *name) { return !strcmp(n->call.op->name, name); }
-
 static int count_consumers(const ea_graph *g, int v) {
   int count = 0;
   for (int i = 0; i < g->nnode; i++)
@@ -18,11 +16,11 @@ static int count_consumers(const ea_graph *g, int v) {
 static void fuse_relu(ea_graph *g) {
   for (int i = 0; i < g->nnode; i++) {
     ea_gnode *n = &g->node[i];
-    if (!is_op(n, "relu")) continue;
+    if (!ea_graph_is_op(n, "relu")) continue;
     ea_value *inner = &g->value[n->in[0]], *outer = &g->value[n->out[0]];
     if (inner->producer == EA_NEVER || inner->keep) continue;
     ea_gnode *norm = &g->node[inner->producer];
-    if (!is_op(norm, "batch_norm") || count_consumers(g, n->in[0]) != 1) continue;
+    if (!ea_graph_is_op(norm, "batch_norm") || count_consumers(g, n->in[0]) != 1) continue;
     norm->call.fused_relu = 1;
     n->fused = 1;
     outer->data_of = n->in[0];
@@ -41,11 +39,11 @@ static int needs_gradient(const ea_graph *g, const ea_gnode *n, int first) {
 static void fuse_norm(ea_graph *g) {
   for (int i = 0; i < g->nnode; i++) {
     ea_gnode *n = &g->node[i];
-    if (!is_op(n, "batch_norm") || n->call.attr[0] != 0) continue;
+    if (!ea_graph_is_op(n, "batch_norm") || n->call.attr[0] != 0) continue;
     ea_value *inner = &g->value[n->in[0]], *outer = &g->value[n->out[0]];
     if (inner->producer == EA_NEVER || inner->keep || inner->tensor->dtype == EA_F64) continue;
     ea_gnode *conv = &g->node[inner->producer];
-    if (!is_op(conv, "conv2d") || count_consumers(g, n->in[0]) != 1) continue;
+    if (!ea_graph_is_op(conv, "conv2d") || count_consumers(g, n->in[0]) != 1) continue;
     if (n->backward && (needs_gradient(g, n, 1) || needs_gradient(g, conv, 1))) continue;
     int known = 1; /* are the parameters, when the convolution runs? */
     for (int k = 1; k < n->call.nin; k++) known &= g->value[n->in[k]].producer < inner->producer;
@@ -61,7 +59,7 @@ static void fuse_norm(ea_graph *g) {
 static int feeds_convolutions(const ea_graph *g, int v) {
   for (int i = 0; i < g->nnode; i++)
     for (int k = 0; k < g->node[i].call.nin; k++)
-      if (g->node[i].in[k] == v && (k || !is_op(&g->node[i], "conv2d"))) return 0;
+      if (g->node[i].in[k] == v && (k || !ea_graph_is_op(&g->node[i], "conv2d"))) return 0;
   return !g->value[v].keep;
 }
 
@@ -70,18 +68,20 @@ static int feeds_convolutions(const ea_graph *g, int v) {
 static void defer_norms(ea_graph *g) {
   for (int i = 0; i < g->nnode; i++) {
     ea_gnode *n = &g->node[i];
-    if (!is_op(n, "batch_norm") || n->fused || g->value[n->in[0]].tensor->dtype == EA_F64 ||
-        g->value[n->in[0]].tensor->ndim != 4)
+    if (!ea_graph_is_op(n, "batch_norm") || n->fused ||
+        g->value[n->in[0]].tensor->dtype == EA_F64 || g->value[n->in[0]].tensor->ndim != 4)
       continue;
     int v = n->out[0];
     if (n->call.fused_relu)
       for (int k = i + 1; k < g->nnode; k++)
-        if (is_op(&g->node[k], "relu") && g->node[k].in[0] == n->out[0]) v = g->node[k].out[0];
+        if (ea_graph_is_op(&g->node[k], "relu") && g->node[k].in[0] == n->out[0])
+          v = g->node[k].out[0];
     if (!feeds_convolutions(g, v)) continue;
     n->call.deferred = 1;
     g->value[n->out[0]].data_of = n->in[0];
     for (int k = i + 1; k < g->nnode; k++)
-      if (is_op(&g->node[k], "conv2d") && g->node[k].in[0] == v) g->node[k].call.through = &n->call;
+      if (ea_graph_is_op(&g->node[k], "conv2d") && g->node[k].in[0] == v)
+        g->node[k].call.through = &n->call;
   }
 }
 
@@ -91,11 +91,11 @@ static void lend_moments(ea_graph *g) {
   for (int i = 0; i < g->nnode; i++) {
     ea_gnode *n = &g->node[i];
     ea_value *x = &g->value[n->in[0]];
-    if (!is_op(n, "moments") || !n->backward || x->tensor->dtype == EA_F64) continue;
+    if (!ea_graph_is_op(n, "moments") || !n->backward || x->tensor->dtype == EA_F64) continue;
     for (int k = 0; k < i && !n->lent; k++) {
       ea_gnode *norm = &g->node[k];
-      if (!is_op(norm, "batch_norm") || norm->in[0] != n->in[0] || norm->call.attr[0] != 0 ||
-          !norm->backward || norm->fused || norm->call.moments)
+      if (!ea_graph_is_op(norm, "batch_norm") || norm->in[0] != n->in[0] ||
+          norm->call.attr[0] != 0 || !norm->backward || norm->fused || norm->call.moments)
         continue;
       norm->call.moments = &n->call;
       n->lent = k + 1;
@@ -120,7 +120,7 @@ static void alias_reshapes(ea_graph *g) {
 
 /* An add of two different values of one shape. */
 static int is_plain_add(const ea_graph *g, const ea_gnode *n) {
-  return is_op(n, "add") && n->in[0] != n->in[1] &&
+  return ea_graph_is_op(n, "add") && n->in[0] != n->in[1] &&
          ea_tensor_same_shape(g->value[n->in[0]].tensor, g->value[n->in[1]].tensor);
 }
 
@@ -129,7 +129,7 @@ static int is_plain_add(const ea_graph *g, const ea_gnode *n) {
 static int writes_sum(const ea_graph *g, const ea_gnode *n, int k) {
   const ea_value *inner = &g->value[n->in[k]], *other = &g->value[n->in[1 - k]];
   return inner->producer != EA_NEVER && !inner->keep && inner->producer > other->producer &&
-         is_op(&g->node[inner->producer], "conv2d") && count_consumers(g, n->in[k]) == 1;
+         ea_graph_is_op(&g->node[inner->producer], "conv2d") && count_consumers(g, n->in[k]) == 1;
 }
 
 static void fuse_residual(ea_graph *g) {
@@ -149,7 +149,7 @@ static int gradient_reader(const ea_graph *g, int v) {
   int producer = g->value[v].producer;
   if (producer == EA_NEVER) return EA_NEVER;
   const ea_gnode *n = &g->node[producer];
-  return n->alias || n->fused || is_op(n, "add") ? EA_NEVER : producer;
+  return n->alias || n->fused || ea_graph_is_op(n, "add") ? EA_NEVER : producer;
 }
 
 /* Other consumers of v that add to its gradient: all before node `limit` in the graph, so that they

@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
- * fuse_norm.c - which parts of batch_norms the convolutions beside them do along, on
- * images that are in the cache (core/ops/conv2d_along.c): where, in the order of the schedule, the
- * one works right behind the other and on its memory.
+ * fuse_norm.c - which parts of batch_norms the convolutions beside them do along, on images that
+ * are in the cache (core/ops/conv2d_along.c): where, in the order of the schedule, the one works
+ * right behind the other and on its memory.
  */
 #include "../ops/conv2d.h"
 #include "graph.h"
 
-static int is_op(const ea_gnode *n, const char *name) { return !strcmp(n->call.op->name, name); }
-
 static int is_norm(const ea_graph *g, const ea_gnode *n) {
   const ea_tensor *x = g->value[n->in[0]].tensor;
-  return is_op(n, "batch_norm") && !n->fused && x->dtype != EA_F64 && x->ndim == 4;
+  return ea_graph_is_op(n, "batch_norm") && !n->fused && x->dtype != EA_F64 && x->ndim == 4;
 }
 
 static int trains(const ea_graph *g, const ea_gnode *n) {
   return is_norm(g, n) && n->call.attr[0] != 0;
 }
 
-static int is_conv(const ea_gnode *n) { return is_op(n, "conv2d") && !n->fused && !n->call.norm; }
+static int is_conv(const ea_gnode *n) {
+  return ea_graph_is_op(n, "conv2d") && !n->fused && !n->call.norm;
+}
 
 static ea_gnode *next_forward(ea_graph *g, int i) {
   for (i++; i < g->nnode; i++)
@@ -30,7 +30,7 @@ static int only_shares(const ea_graph *g, const ea_gnode *n) {
   unsigned wanted = 0;
   for (int k = 0; k < n->call.nin; k++)
     wanted |= (unsigned)(g->value[n->in[k]].wants_grad != 0) << k;
-  return is_op(n, "add") && (n->shared & wanted) == wanted;
+  return ea_graph_is_op(n, "add") && (n->shared & wanted) == wanted;
 }
 
 static ea_gnode *next_backward(ea_graph *g, int i) {
@@ -41,15 +41,6 @@ static ea_gnode *next_backward(ea_graph *g, int i) {
   return NULL;
 }
 
-static int data_root(const ea_graph *g, int v) {
-  while (g->value[v].data_of != v) v = g->value[v].data_of;
-  return v;
-}
-static int grad_root(const ea_graph *g, int v) {
-  while (g->value[v].grad_of != v) v = g->value[v].grad_of;
-  return v;
-}
-
 static int same_size(const ea_graph *g, int a, int b) {
   return ea_tensor_same_shape(g->value[a].tensor, g->value[b].tensor);
 }
@@ -57,14 +48,15 @@ static int same_size(const ea_graph *g, int a, int b) {
 static void gather_moments(ea_graph *g, int i) {
   ea_gnode *conv = &g->node[i], *norm = next_forward(g, i);
   if (norm && trains(g, norm) && same_size(g, conv->out[0], norm->in[0]) &&
-      data_root(g, conv->out[0]) == data_root(g, norm->in[0]))
+      ea_graph_data_root(g, conv->out[0]) == ea_graph_data_root(g, norm->in[0]))
     conv->call.along[EA_ALONG_MOMENTS] = &norm->call;
 }
 
 static void gather_sums(ea_graph *g, int i) {
   ea_gnode *conv = &g->node[i], *norm = next_backward(g, i);
   if (norm && trains(g, norm) && conv->call.through == &norm->call &&
-      g->value[conv->in[0]].wants_grad && grad_root(g, conv->in[0]) == grad_root(g, norm->out[0]))
+      g->value[conv->in[0]].wants_grad &&
+      ea_graph_grad_root(g, conv->in[0]) == ea_graph_grad_root(g, norm->out[0]))
     conv->call.along[EA_ALONG_SUMS] = &norm->call;
 }
 
@@ -74,11 +66,11 @@ static void let_wait(ea_graph *g, int i) {
   ea_value *x = &g->value[norm->in[0]];
   if (!conv || !is_conv(conv) || norm->call.moments || !x->wants_grad || x->leaf ||
       !same_size(g, conv->out[0], norm->in[0]) ||
-      grad_root(g, conv->out[0]) != grad_root(g, norm->in[0]))
+      ea_graph_grad_root(g, conv->out[0]) != ea_graph_grad_root(g, norm->in[0]))
     return;
   norm->call.grad_waits = 1;
   conv->call.along[EA_ALONG_GRAD] = &norm->call;
-  if (x->uses == 1 && x->grad_of == norm->in[0]) x->grad_of = grad_root(g, norm->out[0]);
+  if (x->uses == 1 && x->grad_of == norm->in[0]) x->grad_of = ea_graph_grad_root(g, norm->out[0]);
 }
 
 void ea_graph_fuse_norms(ea_graph *g) {

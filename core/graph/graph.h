@@ -65,6 +65,19 @@ struct ea_graph {
   uint64_t step;
 };
 
+static inline int ea_graph_is_op(const ea_gnode *n, const char *name) {
+  return !strcmp(n->call.op->name, name);
+}
+/* The value at the end of a chain of aliases. */
+static inline int ea_graph_data_root(const ea_graph *g, int v) {
+  while (g->value[v].data_of != v) v = g->value[v].data_of;
+  return v;
+}
+static inline int ea_graph_grad_root(const ea_graph *g, int v) {
+  while (g->value[v].grad_of != v) v = g->value[v].grad_of;
+  return v;
+}
+
 /* Marks what needs no work or memory of its own. */
 void ea_graph_fuse(ea_graph *g);
 void ea_graph_fuse_norms(ea_graph *g); /* the last of it */

@@ -36,16 +36,6 @@ static void find_backward(ea_graph *g) {
   }
 }
 
-/* The value at the end of a chain of aliases. */
-static int data_root(const ea_graph *g, int v) {
-  while (g->value[v].data_of != v) v = g->value[v].data_of;
-  return v;
-}
-static int grad_root(const ea_graph *g, int v) {
-  while (g->value[v].grad_of != v) v = g->value[v].grad_of;
-  return v;
-}
-
 /* ---- liveness ---- */
 
 typedef struct {
@@ -68,8 +58,8 @@ static void lend_norm(const ea_graph *g, const ea_gnode *n, int i, lifetime *l) 
   int value = n->in[0], last = n->backward ? backward_at(g, i) : forward_at(i);
   const ea_gnode *norm = &g->node[g->value[value].producer];
   if (norm->fused) norm = &g->node[g->value[norm->in[0]].producer]; /* a ReLU between */
-  for (int k = 1; k < norm->call.nin; k++) live(&l[data_root(g, norm->in[k])], last);
-  for (int j = 1; j < norm->call.nout; j++) live(&l[data_root(g, norm->out[j])], last);
+  for (int k = 1; k < norm->call.nin; k++) live(&l[ea_graph_data_root(g, norm->in[k])], last);
+  for (int j = 1; j < norm->call.nout; j++) live(&l[ea_graph_data_root(g, norm->out[j])], last);
 }
 
 /* Likewise one that makes the gradient of a batch_norm's input: that and the gradient behind it. */
@@ -85,22 +75,22 @@ static void data_lifetimes(const ea_graph *g, lifetime *l) {
     unsigned need_in = needed_inputs(g, n);
     unsigned need_out = n->custom || n->call.norm ? ~0u : n->call.op->need_out;
     for (int k = 0; k < n->call.nin; k++) {
-      lifetime *v = &l[data_root(g, n->in[k])];
+      lifetime *v = &l[ea_graph_data_root(g, n->in[k])];
       live(v, forward_at(i));
       if (n->backward && !n->fused && need_in >> k & 1) live(v, backward_at(g, i));
     }
     for (int j = 0; j < n->call.nout; j++) {
-      lifetime *v = &l[data_root(g, n->out[j])];
+      lifetime *v = &l[ea_graph_data_root(g, n->out[j])];
       live(v, forward_at(i));
       if (n->backward && !n->fused && need_out >> j & 1) live(v, backward_at(g, i));
       if (n->lent) live(v, backward_at(g, n->lent - 1));
     }
     if (n->call.through) lend_norm(g, n, i, l);
     const ea_gnode *norm = waiting_norm(g, n);
-    if (norm) live(&l[data_root(g, norm->in[0])], backward_at(g, i));
+    if (norm) live(&l[ea_graph_data_root(g, norm->in[0])], backward_at(g, i));
   }
   for (int v = 0; v < g->nvalue; v++)
-    if (g->value[v].keep) live(&l[data_root(g, v)], end_of_time(g));
+    if (g->value[v].keep) live(&l[ea_graph_data_root(g, v)], end_of_time(g));
 }
 
 static void grad_lifetimes(const ea_graph *g, lifetime *l) {
@@ -109,13 +99,13 @@ static void grad_lifetimes(const ea_graph *g, lifetime *l) {
     if (!n->backward) continue;
     int at = backward_at(g, n->lent ? n->lent - 1 : i);
     for (int k = 0; k < n->call.nin; k++)
-      if (g->value[n->in[k]].wants_grad) live(&l[grad_root(g, n->in[k])], at);
+      if (g->value[n->in[k]].wants_grad) live(&l[ea_graph_grad_root(g, n->in[k])], at);
     for (int j = 0; j < n->call.nout; j++)
-      if (g->value[n->out[j]].has_grad) live(&l[grad_root(g, n->out[j])], at);
+      if (g->value[n->out[j]].has_grad) live(&l[ea_graph_grad_root(g, n->out[j])], at);
     const ea_gnode *norm = waiting_norm(g, n);
-    if (norm) live(&l[grad_root(g, norm->out[0])], at);
+    if (norm) live(&l[ea_graph_grad_root(g, norm->out[0])], at);
   }
-  if (g->loss != EA_NEVER) live(&l[grad_root(g, g->loss)], g->nnode);
+  if (g->loss != EA_NEVER) live(&l[ea_graph_grad_root(g, g->loss)], g->nnode);
 }
 
 /* ---- layout ---- */
@@ -219,13 +209,13 @@ static void place_aliases(ea_graph *g) {
   for (int v = 0; v < g->nvalue; v++) {
     ea_value *x = &g->value[v];
     if (!x->tensor->storage) {
-      ea_tensor *root = g->value[data_root(g, v)].tensor;
+      ea_tensor *root = g->value[ea_graph_data_root(g, v)].tensor;
       ea_storage_retain(root->storage);
       x->tensor->storage = root->storage;
       x->tensor->offset = root->offset;
     }
     if (x->grad && !x->grad->storage) {
-      ea_tensor *root = g->value[grad_root(g, v)].grad;
+      ea_tensor *root = g->value[ea_graph_grad_root(g, v)].grad;
       ea_storage_retain(root->storage);
       x->grad->storage = root->storage;
       x->grad->offset = root->offset;

@@ -140,10 +140,6 @@ static int gather(ea_call *c, job *j, void (*shard)(void *arg, int64_t shard)) {
   return EA_OK;
 }
 
-static void repeat(float *v, int64_t channels) {
-  for (int64_t k = channels; k < ea_bn_vector(channels); k++) v[k] = v[k - channels];
-}
-
 /* ---- the op ---- */
 
 static void moments_of(const ea_bn_state *s, int64_t k, double *mean, double *var) {
@@ -192,7 +188,7 @@ int ea_bn_batch_moments(ea_call *c, float *mean, float *var) {
 
 static void set_mean(const ea_bn_state *s, const float *mean) {
   memcpy(s->vector[2], mean, (size_t)s->channels * sizeof *mean);
-  repeat(s->vector[2], s->channels);
+  ea_bn_repeat(s->vector[2], s->channels);
 }
 
 static void find_line(const ea_call *c, const ea_bn_state *s) {
@@ -203,8 +199,8 @@ static void find_line(const ea_call *c, const ea_bn_state *s) {
     scale[k] = weight[k] * rstd[k];
     shift[k] = (float)(bias[k] - (double)mean[k] * scale[k]);
   }
-  repeat(scale, s->channels);
-  repeat(shift, s->channels);
+  ea_bn_repeat(scale, s->channels);
+  ea_bn_repeat(shift, s->channels);
   set_mean(s, mean);
 }
 
@@ -271,8 +267,8 @@ static int backward(ea_call *c) {
     ea_moments_slope(c->moments, b.rows, slope, level);
     set_mean(s, ea_f32(c->moments->out[0]));
   }
-  repeat(slope, b.channels);
-  repeat(level, b.channels);
+  ea_bn_repeat(slope, b.channels);
+  ea_bn_repeat(level, b.channels);
   s->waits = c->grad_waits;
   if (!s->waits) ea_bn_grad_all(s);
   if (c->moments) set_mean(s, ea_f32(c->out[1]));

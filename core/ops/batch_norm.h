@@ -98,6 +98,8 @@ int ea_bn_batch_moments(ea_call *c, float *mean, float *var);
 /* The gradient of a call of moments: slope * (x - mean) + level per channel. */
 void ea_moments_slope(const ea_call *c, int64_t rows, float *slope, float *level);
 
+/* Fills a vector up, of which its first `channels` numbers are there. */
+void ea_bn_repeat(float *v, int64_t channels);
 /* The first row, repeated as a vector. */
 void ea_bn_first_row(float *to, const void *x, int dtype, int64_t channels);
 

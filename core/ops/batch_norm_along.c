@@ -10,7 +10,7 @@ ea_bn_state *ea_bn_state_of(ea_call *c) {
   if (c->state) return c->state;
   const ea_tensor *x = c->in[BN_X];
   int64_t channels = x->size[x->ndim - 1], vector = ea_bn_vector(channels);
-  size_t sums = 2 * (size_t)channels * sizeof(double), own = (sizeof(ea_bn_state) + 63) / 64 * 64;
+  size_t sums = 2 * (size_t)channels * sizeof(double), own = ea_round64(sizeof(ea_bn_state));
   char *memory = ea_alloc_zero(own + sums + 6 * (size_t)vector * sizeof(float));
   if (!memory) return NULL;
   ea_bn_state *s = (void *)memory;
@@ -40,7 +40,7 @@ static partial partial_at(int64_t channels, const void *memory) {
 
 size_t ea_bn_partial_bytes(int64_t channels) {
   size_t bytes = (2 * (size_t)channels + 1) * sizeof(double);
-  return (bytes + (size_t)ea_bn_vector(channels) * sizeof(float) + 63) / 64 * 64;
+  return ea_round64(bytes + (size_t)ea_bn_vector(channels) * sizeof(float));
 }
 
 void ea_bn_gather_begin(ea_bn_state *s, const ea_call *norm) {

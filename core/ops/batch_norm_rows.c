@@ -147,62 +147,64 @@ EA_INLINE void run(job *j, int kernel, int dtype, int option) {
   if (j->rows) choose(j, kernel, dtype, option);
 }
 
+EA_INLINE void run_typed(job *j, int kernel, int dtype, int option) {
+  if (dtype == EA_F32) run(j, kernel, EA_F32, option);
+  else run(j, kernel, EA_BF16, option);
+}
+
+/* Rows that lie one after the other. */
+static job of_rows(const void *x, int64_t channels, int64_t rows) {
+  return (job){
+      .x = x, .x_apart = channels, .to_apart = channels, .channels = channels, .rows = rows};
+}
+
 void ea_bn_apply(const ea_bn_line *line, int dtype, int64_t first, int64_t channels, void *to,
                  int64_t to_apart, const void *from, int64_t from_apart, int64_t rows) {
-  job j = {.v = {line->scale + first, line->shift + first},
-           .x = from,
-           .to = to,
-           .x_apart = from_apart,
-           .to_apart = to_apart,
-           .channels = channels,
-           .rows = rows};
-  if (dtype == EA_F32) run(&j, APPLY, EA_F32, line->relu != 0);
-  else run(&j, APPLY, EA_BF16, line->relu != 0);
+  job j = of_rows(from, channels, rows);
+  j.v[SCALE] = line->scale + first;
+  j.v[SHIFT] = line->shift + first;
+  j.x_apart = from_apart;
+  j.to_apart = to_apart;
+  j.to = to;
+  run_typed(&j, APPLY, dtype, line->relu != 0);
 }
 
 void ea_bn_moments(const float *origin, int dtype, int64_t channels, const void *x, int64_t rows,
                    double *sum) {
-  job j = {.v = {[MEAN] = origin},
-           .x = x,
-           .x_apart = channels,
-           .to_apart = channels,
-           .channels = channels,
-           .rows = rows,
-           .sum = sum};
-  if (dtype == EA_F32) run(&j, MOMENTS, EA_F32, 0);
-  else run(&j, MOMENTS, EA_BF16, 0);
+  job j = of_rows(x, channels, rows);
+  j.v[MEAN] = origin;
+  j.sum = sum;
+  run_typed(&j, MOMENTS, dtype, 0);
+}
+
+static job of_gradient(const ea_bn_grad *b, const void *g, const void *x, int64_t channels,
+                       int64_t rows) {
+  job j = of_rows(x, channels, rows);
+  const float *const v[VECTORS] = {b->line.scale, b->line.shift, b->mean, b->slope, b->level};
+  memcpy(j.v, v, sizeof v);
+  j.g = g;
+  return j;
 }
 
 void ea_bn_grad_sums(const ea_bn_grad *b, int dtype, int64_t channels, const void *g, const void *x,
                      int64_t rows, double *sum) {
-  job j = {.v = {b->line.scale, b->line.shift, b->mean},
-           .x = x,
-           .g = g,
-           .x_apart = channels,
-           .to_apart = channels,
-           .channels = channels,
-           .rows = rows,
-           .sum = sum};
-  if (dtype == EA_F32) run(&j, GRAD_SUMS, EA_F32, b->line.relu != 0);
-  else run(&j, GRAD_SUMS, EA_BF16, b->line.relu != 0);
+  job j = of_gradient(b, g, x, channels, rows);
+  j.sum = sum;
+  run_typed(&j, GRAD_SUMS, dtype, b->line.relu != 0);
 }
 
 void ea_bn_grad_rows(const ea_bn_grad *b, int dtype, int64_t channels, const void *g, const void *x,
                      void *to, int add, int64_t rows) {
-  job j = {.v = {b->line.scale, b->line.shift, b->mean, b->slope, b->level},
-           .x = x,
-           .g = g,
-           .to = to,
-           .x_apart = channels,
-           .to_apart = channels,
-           .channels = channels,
-           .rows = rows};
-  int option = (b->line.relu != 0) + 2 * (add != 0);
-  if (dtype == EA_F32) run(&j, GRAD, EA_F32, option);
-  else run(&j, GRAD, EA_BF16, option);
+  job j = of_gradient(b, g, x, channels, rows);
+  j.to = to;
+  run_typed(&j, GRAD, dtype, (b->line.relu != 0) + 2 * (add != 0));
+}
+
+void ea_bn_repeat(float *v, int64_t channels) {
+  for (int64_t k = channels; k < ea_bn_vector(channels); k++) v[k] = v[k - channels];
 }
 
 void ea_bn_first_row(float *to, const void *x, int dtype, int64_t channels) {
   ea_load_f32(to, x, dtype, channels);
-  for (int64_t k = channels; k < ea_bn_vector(channels); k++) to[k] = to[k - channels];
+  ea_bn_repeat(to, channels);
 }

@@ -25,11 +25,13 @@
 
 static int engine = -1; /* as ea_conv_set_engine counts them; -1: not decided yet */
 
+static int available(int wanted) { return wanted == 2 && !ea_conv_onednn_name() ? 1 : wanted; }
+
 static int find_engine(void) {
   if (engine < 0) {
     const char *e = getenv("EDGEAI_CONV");
     int wanted = e && strcmp(e, "portable") == 0 ? 1 : e && strcmp(e, "onednn") == 0 ? 2 : 0;
-    engine = wanted == 2 && !ea_conv_onednn_name() ? 1 : wanted;
+    engine = available(wanted);
   }
   return engine;
 }
@@ -46,7 +48,7 @@ const char *ea_conv_engine(void) {
 
 int ea_conv_set_engine(int to) {
   int before = find_engine();
-  engine = to == 2 && !ea_conv_onednn_name() ? 1 : to;
+  engine = available(to);
   return before;
 }
 

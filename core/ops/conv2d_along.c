@@ -65,6 +65,24 @@ void ea_conv_along_behind(const ea_conv_along *a, int64_t shard, int first, int6
                       images * a->pixels_x);
 }
 
+void ea_conv_along_image(const ea_conv_along *a, int64_t images, int64_t shards, int64_t image) {
+  int64_t shard = ((image + 1) * shards - 1) / images;
+  ea_conv_along_behind(a, shard, image == ea_conv_first_image(images, shards, shard), image, 1);
+}
+
+ea_ahead ea_conv_along_ahead(const ea_conv_along *a, int64_t n, int64_t images, const char *from,
+                             int64_t from_bytes, const char *also, const char *add,
+                             int64_t to_bytes) {
+  ea_ahead h = {.run = 0};
+  const ea_bn_state *s = a->grad;
+  if (s) ea_ahead_add(&h, s->x + n * from_bytes, images * from_bytes);
+  if (s) ea_ahead_add(&h, s->g + n * from_bytes, images * from_bytes);
+  if (!s || s->g != s->to) ea_ahead_add(&h, from + n * from_bytes, images * from_bytes);
+  if (also) ea_ahead_add(&h, also + n * to_bytes, images * to_bytes);
+  if (add) ea_ahead_add(&h, add + n * to_bytes, images * to_bytes);
+  return h;
+}
+
 void ea_conv_along_end(const ea_conv_along *a, int64_t shards) {
   if (a->gathers && !ea_interrupt_stops()) ea_bn_gather_take(a->gathers, a->partial, shards);
 }

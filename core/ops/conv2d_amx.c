@@ -19,8 +19,6 @@ enum {
   BUFFER_BYTES = 1 << 20 /* an image that takes more is oneDNN's */
 };
 
-static size_t round64(int64_t n) { return (size_t)(n + 63) / 64 * 64; }
-
 static int64_t divide_down(int64_t a, int64_t b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
 
 /* ---- taps ---- */
@@ -116,8 +114,8 @@ static void find_buffer(ea_amx_job *j) {
     j->planes = 1;
   }
   j->plane_bytes = (j->rows * j->columns + EA_TILE) * j->pixel_bytes; /* a last tile goes beyond */
-  j->buffer_bytes = (int64_t)round64(j->plane_bytes * j->planes);
-  if (j->line && j->planes > 1) j->read_bytes = (int64_t)round64(j->from.image_bytes);
+  j->buffer_bytes = (int64_t)ea_round64(j->plane_bytes * j->planes);
+  if (j->line && j->planes > 1) j->read_bytes = (int64_t)ea_round64(j->from.image_bytes);
 }
 
 /* Bytes from a tile's first pixel. */
@@ -172,27 +170,19 @@ static void describe(ea_amx_job *j, const ea_call *c, const ea_conv *v, int pass
 static void pack_shard(void *arg, int64_t shard) { ea_amx_pack_weights(arg, shard); }
 
 static int64_t first_image(const ea_amx_job *j, int64_t shard) {
-  return j->images * shard / j->shards;
+  return ea_conv_first_image(j->images, j->shards, shard);
 }
 
 /* What image n will need. */
 static ea_ahead find_ahead(const ea_amx_job *j, int64_t n) {
-  ea_ahead a = {.run = 0};
-  if (n == j->images) return a;
-  int64_t from = j->from.image_bytes, to = j->to.image_bytes;
-  const ea_bn_state *s = j->along.grad;
-  if (s) ea_ahead_add(&a, s->x + n * from, from);
-  if (s) ea_ahead_add(&a, s->g + n * from, from);
-  if (!s || s->g != s->to) ea_ahead_add(&a, j->from.data + n * from, from);
-  if (j->also) ea_ahead_add(&a, j->also + n * to, to);
-  if (j->add) ea_ahead_add(&a, j->add + n * to, to);
-  return a;
+  if (n == j->images) return (ea_ahead){.run = 0};
+  return ea_conv_along_ahead(&j->along, n, 1, j->from.data, j->from.image_bytes, j->also, j->add,
+                             j->to.image_bytes);
 }
 
 void ea_amx_run_image(const ea_amx_job *j, int64_t n) {
   char *buffer = j->thread + ea_thread_index() * (j->buffer_bytes + j->read_bytes);
   char *from = j->from.data + n * j->from.image_bytes, *to = j->to.data + n * j->to.image_bytes;
-  int64_t shard = ((n + 1) * j->shards - 1) / j->images;
   ea_conv_along_before(&j->along, n, 1);
   if (j->cut && !ea_amx_cuts(j))
     ea_conv_cut(from, from, j->cut + n * j->from.image_bytes, EA_BF16, j->from.image_bytes / 2);
@@ -201,7 +191,7 @@ void ea_amx_run_image(const ea_amx_job *j, int64_t n) {
   for (int i = 0; i < j->classes; i++)
     if (j->class[i].taps || j->add != j->to.data)
       ea_amx_run_class(j, &j->class[i], buffer, to, &ahead);
-  ea_conv_along_behind(&j->along, shard, n == first_image(j, shard), n, 1);
+  ea_conv_along_image(&j->along, j->images, j->shards, n);
 }
 
 EA_AMX_CODE static void run_shard(void *arg, int64_t shard) {
@@ -217,9 +207,9 @@ EA_AMX_CODE static void run_shard(void *arg, int64_t shard) {
 static size_t weight_bytes(const ea_amx_job *j) {
   return (size_t)(j->blocks * j->steps * EA_TILE_BYTES);
 }
-static size_t offset_bytes(const ea_amx_job *j) { return round64(j->steps * 8); }
+static size_t offset_bytes(const ea_amx_job *j) { return ea_round64(j->steps * 8); }
 static size_t place_bytes(const ea_amx_job *j) {
-  return round64(j->tiles * (int64_t)sizeof(ea_amx_place));
+  return ea_round64(j->tiles * (int64_t)sizeof(ea_amx_place));
 }
 static size_t along_bytes(const ea_amx_job *j) { return j->along.shard_bytes * (size_t)j->shards; }
 

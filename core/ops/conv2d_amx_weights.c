@@ -343,8 +343,6 @@ static void give_rows(void *arg, int64_t begin, int64_t end) {
     }
 }
 
-static size_t round64(int64_t n) { return (size_t)(n + 63) / 64 * 64; }
-
 /* How the work is cut, all by shape. */
 static void describe(job *j) {
   const ea_conv *v = j->v;
@@ -369,10 +367,10 @@ static void describe(job *j) {
   }
   j->g_bytes = (size_t)(j->o_blocks * j->units * j->steps * EA_TILE_BYTES);
   j->plane_bytes = (size_t)(j->units * pairs * 64);
-  j->zero_bytes = round64(v->o * 2);
+  j->zero_bytes = ea_round64(v->o * 2);
   j->thread_bytes = j->g_bytes + j->plane_bytes + j->zero_bytes;
   j->view = (j->rows - 1) * v->stride + (v->kh - 1) * v->dilation + 1;
-  if (j->line) j->thread_bytes += round64(j->units * j->view * v->w * EA_TILE * 2);
+  if (j->line) j->thread_bytes += ea_round64(j->units * j->view * v->w * EA_TILE * 2);
 }
 
 int ea_amx_weights(ea_call *c, const ea_conv *v, ea_amx_job *data, int dry) {

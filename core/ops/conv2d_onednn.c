@@ -194,12 +194,12 @@ static int run_plan(ea_call *c, const ea_conv *v, ea_dnnl_plan *p, int64_t first
   if (relu && p->pass == EA_CONV_DATA) j.cut = (char *)ea_ptr(c->out[0]) + (size_t)first * y_image;
   if (p->pass != EA_CONV_DATA) j.line = ea_conv_line(c);
   if (j.add || j.line || samples(v))
-    j.own_x = ea_dnnl_round64((size_t)(p->shape.n * p->shape.h * p->shape.w * v->c) * e);
+    j.own_x = ea_round64((size_t)(p->shape.n * p->shape.h * p->shape.w * v->c) * e);
   j.thread_bytes = p->scratch_bytes + j.own_x;
   int64_t count = v->o * (v->c / v->groups) * v->kh * v->kw;
   int add = weights_pass && (first > 0 || (c->accumulate >> 1 & 1));
   size_t packed = p->weight_bytes * (size_t)(weights_pass ? shards : 1);
-  size_t plain = add ? ea_dnnl_round64((size_t)count * 4) : 0;
+  size_t plain = add ? ea_round64((size_t)count * 4) : 0;
   size_t along = j.along.shard_bytes * (size_t)shards, fixed = packed + plain + along;
   char *memory = ea_call_scratch(c, fixed + j.thread_bytes * (size_t)ea_threads());
   if (!memory) return EA_ERR_MEMORY;

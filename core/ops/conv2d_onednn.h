@@ -30,7 +30,6 @@ typedef struct ea_dnnl_plan {
 int ea_dnnl_find_plan(ea_call *c, const ea_conv *v, int64_t n, int pass, ea_dnnl_plan **out);
 dnnl_engine_t ea_dnnl_engine(void); /* there is a plan already */
 dnnl_stream_t ea_dnnl_stream(void);
-size_t ea_dnnl_round64(size_t n);
 
 int ea_dnnl_fail(const ea_call *c, const char *what, dnnl_status_t status);
 #define DNNL_TRY(c, what, call)                                             \

@@ -44,7 +44,6 @@ int ea_conv_onednn_has_bf16(void) {
 
 dnnl_engine_t ea_dnnl_engine(void) { return lib.engine; }
 dnnl_stream_t ea_dnnl_stream(void) { return lib.stream; }
-size_t ea_dnnl_round64(size_t n) { return (n + 63) / 64 * 64; }
 
 /* ---- plans ---- */
 
@@ -119,8 +118,8 @@ static dnnl_status_t make_conv(ea_dnnl_plan *p, dnnl_primitive_attr_t attr) {
     p->md[WEIGHTS] = *dnnl_primitive_desc_query_md(
         pd, p->pass == EA_CONV_WEIGHTS ? dnnl_query_diff_weights_md : dnnl_query_weights_md, 0);
     p->md[SCRATCH] = *dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
-    p->weight_bytes = ea_dnnl_round64(dnnl_memory_desc_get_size(&p->md[WEIGHTS]));
-    p->scratch_bytes = ea_dnnl_round64(dnnl_memory_desc_get_size(&p->md[SCRATCH]));
+    p->weight_bytes = ea_round64(dnnl_memory_desc_get_size(&p->md[WEIGHTS]));
+    p->scratch_bytes = ea_round64(dnnl_memory_desc_get_size(&p->md[SCRATCH]));
     status = dnnl_primitive_create(&p->conv, pd);
   }
   dnnl_primitive_desc_destroy(pd);
@@ -139,7 +138,7 @@ static dnnl_status_t make_reorder(ea_dnnl_plan *p, dnnl_primitive_attr_t attr) {
   if (status) return status;
   p->reorder_scratch = *dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
   p->scratch_bytes =
-      EA_MAX(p->scratch_bytes, ea_dnnl_round64(dnnl_memory_desc_get_size(&p->reorder_scratch)));
+      EA_MAX(p->scratch_bytes, ea_round64(dnnl_memory_desc_get_size(&p->reorder_scratch)));
   status = dnnl_primitive_create(&p->reorder, pd);
   dnnl_primitive_desc_destroy(pd);
   if (!status) status = dnnl_memory_create(&p->plain, &plain, lib.engine, DNNL_MEMORY_NONE);

@@ -25,7 +25,7 @@ typedef struct job {
   const ea_bn_line *line; /* or NULL: what from is read through */
   const float *bias;      /* or NULL */
   int relu, turned;
-  int64_t block_images, block_rows, tiles;        /* of a block */
+  int64_t block_images, block_rows;               /* of a block */
   int64_t from_apart, to_apart, weights_apart;    /* numbers from point to point */
   int64_t buffer_numbers, thread_numbers, shards; /* of a thread's memory: the buffer, values */
   float *weights;                                 /* {36, from_channels, to_channels} */
@@ -139,22 +139,16 @@ static float *memory_of_thread(const job *j) {
 
 static int64_t tiles_of(const job *j, const block *b) { return b->images * b->rows * j->columns; }
 
-static int64_t first_image(const job *j, int64_t shard) { return j->images * shard / j->shards; }
+static int64_t first_image(const job *j, int64_t shard) {
+  return ea_conv_first_image(j->images, j->shards, shard);
+}
 
 /* What the block behind this one will need, if it is of other images. */
 static ea_ahead find_ahead(const job *j, const block *b) {
-  ea_ahead a = {.run = 0};
   int64_t n = b->image + b->images, images = EA_MIN(b->images, j->images - n);
-  if (images <= 0 || b->row + b->rows < j->rows) return a;
-  int64_t from = image_numbers(j, j->from_channels) * 4;
-  int64_t to = image_numbers(j, j->to_channels) * 4;
-  const ea_bn_state *s = j->along.grad;
-  if (s) ea_ahead_add(&a, s->x + n * from, images * from);
-  if (s) ea_ahead_add(&a, s->g + n * from, images * from);
-  if (!s || s->g != s->to) ea_ahead_add(&a, j->from + n * from, images * from);
-  if (j->also) ea_ahead_add(&a, j->also + n * to, images * to);
-  if (j->add) ea_ahead_add(&a, j->add + n * to, images * to);
-  return a;
+  if (images <= 0 || b->row + b->rows < j->rows) return (ea_ahead){.run = 0};
+  return ea_conv_along_ahead(&j->along, n, images, j->from, image_numbers(j, j->from_channels) * 4,
+                             j->also, j->add, image_numbers(j, j->to_channels) * 4);
 }
 
 /* Forward, or the gradient of the images; *ahead: what of the next is not fetched yet. */
@@ -171,10 +165,8 @@ static void run_block(const job *j, const block *b, ea_ahead *ahead) {
                      j->weights + k * j->weights_apart, tiles_of(j, b), j->from_channels,
                      j->to_channels, 0, ahead);
   give_results(j, b, to);
-  for (int64_t n = b->image; n < last && b->row + b->rows == j->rows; n++) {
-    int64_t shard = ((n + 1) * j->shards - 1) / j->images;
-    ea_conv_along_behind(&j->along, shard, n == first_image(j, shard), n, 1);
-  }
+  for (int64_t n = b->image; n < last && b->row + b->rows == j->rows; n++)
+    ea_conv_along_image(&j->along, j->images, j->shards, n);
 }
 
 static void sum_block(const job *j, const block *b, float *sum, int add, ea_ahead *ahead) {
@@ -193,21 +185,20 @@ static void sum_block(const job *j, const block *b, float *sum, int add, ea_ahea
 
 static int64_t weight_numbers(const job *j) { return EA_WINO_POINTS * j->weights_apart; }
 
-/* The block of images `image`.. at row `row`; returns 0 behind the last. */
-static int find_block(const job *j, int64_t image, int64_t end, int64_t row, block *b) {
-  if (image >= end) return 0;
-  *b = (block){image, EA_MIN(j->block_images, end - image), row, j->rows};
-  if (j->block_rows < j->rows) b->rows = EA_MIN(j->block_rows, j->rows - row);
-  return 1;
+/* The block behind b, which is { .image = the first } to begin with; 0: none before image `end`. */
+static int next_block(const job *j, int64_t end, block *b) {
+  b->row += b->rows;
+  if (b->row == j->rows) {
+    b->row = 0;
+    b->image += b->images;
+  }
+  b->images = EA_MIN(j->block_images, end - b->image);
+  b->rows = EA_MIN(j->block_rows, j->rows - b->row);
+  return b->images > 0;
 }
 
 static void run_images(const job *j, int64_t image, int64_t end, ea_ahead *ahead) {
-  block b;
-  for (int64_t row = 0; find_block(j, image, end, row, &b);) {
-    run_block(j, &b, ahead);
-    row = (row + b.rows) % j->rows;
-    if (!row) image += b.images;
-  }
+  for (block b = {.image = image}; next_block(j, end, &b);) run_block(j, &b, ahead);
 }
 
 static void run_shard(void *arg, int64_t shard) {
@@ -219,14 +210,11 @@ static void run_shard(void *arg, int64_t shard) {
 static void sum_shard(void *arg, int64_t shard) {
   const job *j = arg;
   float *sum = j->weights + shard * weight_numbers(j);
-  int64_t image = first_image(j, shard), end = first_image(j, shard + 1), add = 0;
-  block b;
-  for (int64_t row = 0; find_block(j, image, end, row, &b); add = 1) {
+  block b = {.image = first_image(j, shard)};
+  for (int add = 0; next_block(j, first_image(j, shard + 1), &b); add = 1) {
     ea_ahead ahead = find_ahead(j, &b);
-    if (j->data && row == 0) run_images(j->data, image, image + b.images, &ahead);
-    sum_block(j, &b, sum, (int)add, &ahead);
-    row = (row + b.rows) % j->rows;
-    if (!row) image += b.images;
+    if (j->data && b.row == 0) run_images(j->data, b.image, b.image + b.images, &ahead);
+    sum_block(j, &b, sum, add, &ahead);
   }
 }
 
@@ -238,7 +226,8 @@ typedef struct weights {
   int add;
 } weights;
 
-/* 16 channels of the result at a time, by all of the input: their weights lie side by side. */
+/* A vector of channels of the result at a time, by all of the input: those weights lie side by
+ * side. */
 static void pack_weights(void *arg, int64_t begin, int64_t end) {
   const weights *q = arg;
   const job *j = q->j;
@@ -286,10 +275,9 @@ static void find_blocks(job *j) {
   int64_t most = EA_MAX(1, bytes / tile_bytes), image = j->rows * j->columns;
   j->block_images = EA_MAX(1, most / image);
   j->block_rows = EA_MIN(j->rows, EA_MAX(1, most / j->columns));
-  j->tiles = j->block_images * j->block_rows * j->columns;
-  j->from_apart =
-      j->tiles * j->from_channels + EA_WINO_LANES; /* not all in one line of the cache */
-  j->to_apart = j->tiles * j->to_channels + EA_WINO_LANES;
+  int64_t tiles = j->block_images * j->block_rows * j->columns;
+  j->from_apart = tiles * j->from_channels + EA_WINO_LANES; /* not all in one line of the cache */
+  j->to_apart = tiles * j->to_channels + EA_WINO_LANES;
   int64_t height = j->block_rows * EA_WINO_OUT + 2, width = j->columns * EA_WINO_OUT + 2;
   j->buffer_numbers = j->block_images * height * width * j->from_channels;
   j->thread_numbers = j->buffer_numbers + EA_WINO_POINTS * (j->from_apart + j->to_apart);
@@ -334,17 +322,19 @@ static void point(job *j, const ea_call *c, int pass) {
   j->relu = relu;
 }
 
-static int64_t round64(int64_t n) { return (n + 63) / 64 * 64; }
+/* Bytes of the weights or their sums. */
+static int64_t weight_bytes(const job *j, int sums) {
+  return ea_round64(weight_numbers(j) * (sums ? j->shards : 1) * 4);
+}
 
-/* Bytes of the weights or their sums, and of what is summed along. */
+/* And of what is summed along. */
 static int64_t fixed_bytes(const job *j, int sums) {
-  return round64(weight_numbers(j) * (sums ? j->shards : 1) * 4) +
-         (int64_t)j->along.shard_bytes * j->shards;
+  return weight_bytes(j, sums) + (int64_t)j->along.shard_bytes * j->shards;
 }
 
 static void place(job *j, char *memory, int sums) {
   j->weights = (float *)(void *)memory;
-  j->along.partial = memory + round64(weight_numbers(j) * (sums ? j->shards : 1) * 4);
+  j->along.partial = memory + weight_bytes(j, sums);
 }
 
 static int run(ea_call *c, const ea_conv *v, int pass, int dry) {
@@ -356,7 +346,7 @@ static int run(ea_call *c, const ea_conv *v, int pass, int dry) {
     fixed += fixed_bytes(&data, 0);
     data.thread_numbers = j.thread_numbers = EA_MAX(j.thread_numbers, data.thread_numbers);
   }
-  int64_t thread = round64(j.thread_numbers * 4) * ea_threads();
+  int64_t thread = ea_round64(j.thread_numbers * 4) * ea_threads();
   char *memory = ea_call_scratch(c, (size_t)(fixed + thread));
   if (!memory) return EA_ERR_MEMORY;
   if (dry) return EA_OK;

@@ -22,8 +22,6 @@ enum { LANES = EA_WINO_LANES };
 typedef float vec __attribute__((vector_size(LANES * 4)));
 typedef int32_t vec_bits __attribute__((vector_size(LANES * 4)));
 
-#define EA_INLINE static inline __attribute__((always_inline))
-
 EA_INLINE vec get(const float *from) {
   vec v;
   memcpy(&v, from, sizeof v);
@@ -33,14 +31,19 @@ EA_INLINE void put(float *to, vec v) { memcpy(to, &v, sizeof v); }
 
 /* ---- one dimension; each its own, `step` vectors apart ---- */
 
+/* At A, -A, B and -B, of the even and the odd powers there. */
+EA_INLINE void at_pairs(vec *to, int step, vec even_a, vec odd_a, vec even_b, vec odd_b) {
+  to[0] = even_a + odd_a;
+  to[step] = even_a - odd_a;
+  to[2 * step] = even_b + odd_b;
+  to[3 * step] = even_b - odd_b;
+}
+
 EA_INLINE void of_image(vec *to, int step, const vec *d) {
   vec even_a = d[4] - B2 * d[2], odd_a = A * (d[3] - B2 * d[1]);
   vec even_b = d[4] - A2 * d[2], odd_b = B * (d[3] - A2 * d[1]);
   to[0] = (d[4] - (A2 + B2) * d[2]) + (A2 * B2) * d[0];
-  to[step] = even_a + odd_a;
-  to[2 * step] = even_a - odd_a;
-  to[3 * step] = even_b + odd_b;
-  to[4 * step] = even_b - odd_b;
+  at_pairs(to + step, step, even_a, odd_a, even_b, odd_b);
   to[5 * step] = (d[5] - (A2 + B2) * d[3]) + (A2 * B2) * d[1];
 }
 
@@ -48,10 +51,7 @@ EA_INLINE void of_result(vec *to, int step, const vec *y) {
   vec even_a = y[0] + A2 * y[2], odd_a = A * y[1] + A3 * y[3];
   vec even_b = y[0] + B2 * y[2], odd_b = B * y[1] + B3 * y[3];
   to[0] = y[0];
-  to[step] = even_a + odd_a;
-  to[2 * step] = even_a - odd_a;
-  to[3 * step] = even_b + odd_b;
-  to[4 * step] = even_b - odd_b;
+  at_pairs(to + step, step, even_a, odd_a, even_b, odd_b);
   to[5 * step] = y[3];
 }
 
@@ -59,10 +59,7 @@ EA_INLINE void of_weights(vec *to, int step, const vec *w) {
   vec even_a = SCALE_A * (w[0] + A2 * w[2]), odd_a = (SCALE_A * A) * w[1];
   vec even_b = SCALE_B * (w[0] + B2 * w[2]), odd_b = (SCALE_B * B) * w[1];
   to[0] = SCALE_0 * w[0];
-  to[step] = even_a + odd_a;
-  to[2 * step] = even_a - odd_a;
-  to[3 * step] = even_b + odd_b;
-  to[4 * step] = even_b - odd_b;
+  at_pairs(to + step, step, even_a, odd_a, even_b, odd_b);
   to[5 * step] = w[2];
 }
 

@@ -86,24 +86,27 @@ EA_INLINE void ea_lanes_store_pair(void *to, int dtype, int64_t i, const ea_lane
   ea_lanes_store(to, dtype, i + EA_LANES, EA_LANES, v[1]);
 }
 
+#ifdef __AVX512BF16__
+/* v[0]: the numbers of these places among the 32; v[1]: those so many places on. */
+EA_INLINE void ea_lanes_pick_pair(ea_lanes *v, __m512i places, int on) {
+  __m512 a = (__m512)v[0], b = (__m512)v[1];
+  v[0] = (ea_lanes)_mm512_permutex2var_ps(a, places, b);
+  v[1] = (ea_lanes)_mm512_permutex2var_ps(a, _mm512_add_epi32(places, _mm512_set1_epi32(on)), b);
+}
+#endif
+
 /* Pairs of f32 numbers from their own order into that of the type's, and back. */
 EA_INLINE void ea_lanes_order_pair(ea_lanes *v, int dtype) {
 #ifdef __AVX512BF16__
   const __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
-  if (dtype != EA_BF16) return;
-  __m512 a = (__m512)v[0], b = (__m512)v[1];
-  v[0] = (ea_lanes)_mm512_permutex2var_ps(a, even, b);
-  v[1] = (ea_lanes)_mm512_permutex2var_ps(a, _mm512_add_epi32(even, _mm512_set1_epi32(1)), b);
+  if (dtype == EA_BF16) ea_lanes_pick_pair(v, even, 1);
 #endif
   (void)v, (void)dtype;
 }
 EA_INLINE void ea_lanes_reorder_pair(ea_lanes *v, int dtype) {
 #ifdef __AVX512BF16__
   const __m512i low = _mm512_set_epi32(23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
-  if (dtype != EA_BF16) return;
-  __m512 a = (__m512)v[0], b = (__m512)v[1];
-  v[0] = (ea_lanes)_mm512_permutex2var_ps(a, low, b);
-  v[1] = (ea_lanes)_mm512_permutex2var_ps(a, _mm512_add_epi32(low, _mm512_set1_epi32(8)), b);
+  if (dtype == EA_BF16) ea_lanes_pick_pair(v, low, 8);
 #endif
   (void)v, (void)dtype;
 }

@@ -73,6 +73,8 @@ unsigned ea_op_needed_inputs(const ea_op *op, int first, int second);
 /* dst += src, same shape and type, contiguous. */
 void ea_accumulate(ea_tensor *dst, const ea_tensor *src);
 
+static inline size_t ea_round64(size_t n) { return (n + 63) / 64 * 64; }
+
 enum { EA_CHUNK = 16384 }; /* elements of a plain elementwise chunk */
 
 /* Vectors of f32 out of and into f32 or bf16 memory, for kernels that compute in f32. */
