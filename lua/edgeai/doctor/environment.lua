@@ -15,8 +15,9 @@ local PRINTS = { "slow", "makes oneDNN print each of its calls on standard outpu
 -- name -> level and meaning, or a function of the value that gives them.
 local known = {
   EDGEAI_CONV = function(value)
-    if value ~= "portable" then return "note", "means nothing: only `portable` does" end
-    return "slow", "computes convolutions without oneDNN"
+    if value == "portable" then return "slow", "computes convolutions without oneDNN" end
+    if value == "onednn" then return "slow", "computes convolutions without our own kernels" end
+    return "note", "means nothing: only `portable` and `onednn` do"
   end,
   EDGEAI_DATA = { "ok", "is looked in first for data sets" },
   EDGEAI_LUA = { "note", "replaces the program's own Lua files by those of this folder" },
