@@ -75,7 +75,7 @@ void ea_conv_along_behind(const ea_conv_along *a, int64_t shard, int first, int6
  * or of those, which lie as the pass's result. Bytes: of an image. */
 ea_ahead ea_conv_along_ahead(const ea_conv_along *a, int64_t n, int64_t images, const char *from,
                              int64_t from_bytes, const char *also, const char *add,
-                             int64_t to_bytes);
+                             const char *to, int64_t to_bytes);
 /* `behind` of one image, of `images` that are cut into so many shards. */
 void ea_conv_along_image(const ea_conv_along *a, int64_t images, int64_t shards, int64_t image);
 static inline int64_t ea_conv_first_image(int64_t images, int64_t shards, int64_t shard) {

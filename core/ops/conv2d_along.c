@@ -72,7 +72,7 @@ void ea_conv_along_image(const ea_conv_along *a, int64_t images, int64_t shards,
 
 ea_ahead ea_conv_along_ahead(const ea_conv_along *a, int64_t n, int64_t images, const char *from,
                              int64_t from_bytes, const char *also, const char *add,
-                             int64_t to_bytes) {
+                             const char *to, int64_t to_bytes) {
   ea_ahead h = {.run = 0};
   const ea_bn_state *s = a->grad;
   if (s) ea_ahead_add(&h, s->x + n * from_bytes, images * from_bytes);
@@ -80,6 +80,7 @@ ea_ahead ea_conv_along_ahead(const ea_conv_along *a, int64_t n, int64_t images, 
   if (!s || s->g != s->to) ea_ahead_add(&h, from + n * from_bytes, images * from_bytes);
   if (also) ea_ahead_add(&h, also + n * to_bytes, images * to_bytes);
   if (add) ea_ahead_add(&h, add + n * to_bytes, images * to_bytes);
+  if (to != add) ea_ahead_add(&h, to + n * to_bytes, images * to_bytes);
   return h;
 }
 

@@ -177,7 +177,7 @@ static int64_t first_image(const ea_amx_job *j, int64_t shard) {
 static ea_ahead find_ahead(const ea_amx_job *j, int64_t n) {
   if (n == j->images) return (ea_ahead){.run = 0};
   return ea_conv_along_ahead(&j->along, n, 1, j->from.data, j->from.image_bytes, j->also, j->add,
-                             j->to.image_bytes);
+                             j->to.data, j->to.image_bytes);
 }
 
 void ea_amx_run_image(const ea_amx_job *j, int64_t n) {

@@ -148,7 +148,7 @@ static ea_ahead find_ahead(const job *j, const block *b) {
   int64_t n = b->image + b->images, images = EA_MIN(b->images, j->images - n);
   if (images <= 0 || b->row + b->rows < j->rows) return (ea_ahead){.run = 0};
   return ea_conv_along_ahead(&j->along, n, images, j->from, image_numbers(j, j->from_channels) * 4,
-                             j->also, j->add, image_numbers(j, j->to_channels) * 4);
+                             j->also, j->add, j->to, image_numbers(j, j->to_channels) * 4);
 }
 
 /* Forward, or the gradient of the images; *ahead: what of the next is not fetched yet. */
@@ -313,10 +313,7 @@ static void point(job *j, const ea_call *c, int pass) {
   j->line = ea_conv_line(c);
   j->from = ea_ptr(c->in[0]);
   j->to = ea_ptr(pass == EA_CONV_WEIGHTS ? c->gout[0] : c->out[0]);
-  if (pass == EA_CONV_WEIGHTS) {
-    j->also = j->to;
-    return;
-  }
+  if (pass == EA_CONV_WEIGHTS) return;
   if (c->residual) j->add = ea_ptr(c->residual);
   if (c->nin == 3) j->bias = ea_f32(c->in[2]);
   j->relu = relu;
