@@ -31,6 +31,10 @@ typedef struct ea_bn_line {
  * on; the rows lie so many numbers apart. */
 void ea_bn_apply(const ea_bn_line *line, int dtype, int64_t first, int64_t channels, void *to,
                  int64_t to_apart, const void *from, int64_t from_apart, int64_t rows);
+/* To lines of `columns` rows side by side; the lines lie so many numbers apart. */
+void ea_bn_apply_lines(const ea_bn_line *line, int dtype, int64_t channels, void *to,
+                       int64_t to_apart, const void *from, int64_t from_apart, int64_t columns,
+                       int64_t lines);
 
 /* Rows of few channels without gaps are taken as fewer rows of EA_BN_WIDE numbers: so many each. */
 enum { EA_BN_SIDE = 4, EA_BN_WIDE = EA_BN_SIDE * EA_LANES };

@@ -9,6 +9,7 @@
 
 enum { TILE = 8192, TILE_ROWS = 128, SIDE = EA_BN_SIDE, WIDE = EA_BN_WIDE }; /* numbers, rows */
 enum { AHEAD = 4096 };
+#define ONE_LINE ((int64_t)1 << 62)
 enum { APPLY, MOMENTS, GRAD_SUMS, GRAD };
 enum { SCALE, SHIFT, MEAN, SLOPE, LEVEL, VECTORS };
 
@@ -18,7 +19,8 @@ typedef struct job {
   void *to;
   int64_t x_apart, to_apart; /* numbers from row to row; g lies as x */
   int64_t channels, rows;
-  double *sum; /* {2, channels} */
+  int64_t line, x_gap, to_gap; /* APPLY: behind so many rows, numbers are left out */
+  double *sum;                 /* {2, channels} */
 } job;
 
 /* 16 channels, or fewer (n), or 32 as a pair of lanes: `side` 1 or 2. What comes AHEAD bytes later
@@ -48,6 +50,14 @@ EA_INLINE void add_sums(double *sum, int side, ea_lanes *s, int dtype, int n) {
     for (int i = 0; i < n; i++) sum[b * EA_LANES + i] += s[b][i];
 }
 
+/* Where the line of this row ends, and what was left out before it. */
+EA_INLINE int64_t next_line(const job *j, int64_t row, int64_t *x_gap, int64_t *to_gap) {
+  int64_t line = row / j->line;
+  *x_gap = line * j->x_gap;
+  *to_gap = line * j->to_gap;
+  return (line + 1) * j->line;
+}
+
 #define EACH(i) for (int i = 0; i < side; i++)
 
 /* A tile of rows; from channel k on, `lanes` (<= SIDE) of n (<= 16) channels. option: whether there
@@ -64,9 +74,16 @@ EA_INLINE void run_tile(const job *j, int kernel, int dtype, int option, int64_t
     for (int b = 0; used && b < lanes; b += side)
       load_vector(v[i] + b, side, j->v[i] + k + b * EA_LANES, dtype, n);
   }
-  for (; row < end; row++)
+  int64_t x_gap = 0, to_gap = 0, stop = kernel == APPLY ? next_line(j, row, &x_gap, &to_gap) : end;
+  for (; row < end; row++) {
+    if (kernel == APPLY && row == stop) {
+      stop += j->line;
+      x_gap += j->x_gap;
+      to_gap += j->to_gap;
+    }
     for (int b = 0; b < lanes; b += side) {
-      int64_t at = k + b * EA_LANES, from = row * j->x_apart + at, to = row * j->to_apart + at;
+      int64_t at = k + b * EA_LANES;
+      int64_t from = row * j->x_apart + x_gap + at, to = row * j->to_apart + to_gap + at;
       const ea_lanes *scale = v[SCALE] + b, *shift = v[SHIFT] + b, *mean = v[MEAN] + b;
       const ea_lanes *slope = v[SLOPE] + b, *level = v[LEVEL] + b;
       ea_lanes x[2], g[2], old[2];
@@ -90,6 +107,7 @@ EA_INLINE void run_tile(const job *j, int kernel, int dtype, int option, int64_t
       }
       if (kernel == APPLY || kernel == GRAD) store(j->to, side, dtype, to, n, x);
     }
+  }
   if (kernel != MOMENTS && kernel != GRAD_SUMS) return;
   for (int b = 0; b < lanes; b += side) {
     add_sums(j->sum + k + b * EA_LANES, side, s + b, dtype, n);
@@ -126,11 +144,13 @@ EA_INLINE void choose(const job *j, int kernel, int dtype, int option) {
 EA_INLINE void run(job *j, int kernel, int dtype, int option) {
   int64_t c = j->channels, together = ea_bn_together(c);
   int64_t wide = j->x_apart == c && j->to_apart == c ? j->rows / together : 0;
+  if (j->line % together) wide = 0;
   if (together > 1 && wide > 0) {
     double sum[2 * WIDE] = {0};
     job w = *j;
     w.x_apart = w.to_apart = w.channels = WIDE;
     w.rows = wide;
+    w.line /= together;
     w.sum = sum;
     choose(&w, kernel, dtype, option);
     for (int64_t t = 0; j->sum && t < together; t++)
@@ -154,8 +174,12 @@ EA_INLINE void run_typed(job *j, int kernel, int dtype, int option) {
 
 /* Rows that lie one after the other. */
 static job of_rows(const void *x, int64_t channels, int64_t rows) {
-  return (job){
-      .x = x, .x_apart = channels, .to_apart = channels, .channels = channels, .rows = rows};
+  return (job){.x = x,
+               .x_apart = channels,
+               .to_apart = channels,
+               .channels = channels,
+               .rows = rows,
+               .line = ONE_LINE};
 }
 
 void ea_bn_apply(const ea_bn_line *line, int dtype, int64_t first, int64_t channels, void *to,
@@ -165,6 +189,19 @@ void ea_bn_apply(const ea_bn_line *line, int dtype, int64_t first, int64_t chann
   j.v[SHIFT] = line->shift + first;
   j.x_apart = from_apart;
   j.to_apart = to_apart;
+  j.to = to;
+  run_typed(&j, APPLY, dtype, line->relu != 0);
+}
+
+void ea_bn_apply_lines(const ea_bn_line *line, int dtype, int64_t channels, void *to,
+                       int64_t to_apart, const void *from, int64_t from_apart, int64_t columns,
+                       int64_t lines) {
+  job j = of_rows(from, channels, columns * lines);
+  j.v[SCALE] = line->scale;
+  j.v[SHIFT] = line->shift;
+  j.line = columns;
+  j.x_gap = from_apart - columns * channels;
+  j.to_gap = to_apart - columns * channels;
   j.to = to;
   run_typed(&j, APPLY, dtype, line->relu != 0);
 }

@@ -25,30 +25,20 @@ static int64_t divide_down(int64_t a, int64_t b) { return a >= 0 ? a / b : -((-a
 
 /* The plane that a tap at (y, x) of the image reads. */
 static int find_plane(ea_amx_job *j, int64_t y, int64_t x) {
-  int64_t row = y - divide_down(y, j->from_stride) * j->from_stride;
-  if (!j->gapless) return 0;
+  int64_t row = y - divide_down(y, j->row_stride) * j->row_stride, column = j->gapless ? x : 0;
   for (int p = 0; p < j->planes; p++)
-    if (j->plane[p].row == row && j->plane[p].column == x) return p;
-  j->plane[j->planes] = (ea_amx_plane){row, x};
+    if (j->plane[p].row == row && j->plane[p].column == column) return p;
+  j->plane[j->planes] = (ea_amx_plane){row, column};
   return j->planes++;
 }
 
-/* Adds the taps of one row of the kernel, as they lie from left to right in the image. Where two
- * share a tile, an odd one out takes the one before along, with weights of 0: that pixel is a tap
- * already, so that a NaN goes nowhere it would not. */
-static void add_row(ea_amx_job *j, ea_amx_class *k, int64_t row, int64_t y, const int64_t *column,
-                    const int64_t *x, int count) {
-  for (int i = 0; i < count; i += j->pairs ? 2 : 1) {
-    ea_amx_tap *t = &k->tap[k->taps++];
-    *t = (ea_amx_tap){.row = row, .column = {column[i], -1}, .dx = x[i]};
-    t->dy = divide_down(y, j->from_stride);
-    t->plane = find_plane(j, y, x[i]);
-    if (!j->pairs) continue;
-    t->column[1] = i + 1 < count ? column[i + 1] : column[i];
-    if (i + 1 < count) continue;
-    t->column[0] = -1;
-    t->dx = x[i - 1];
-  }
+/* The tap of row `row` of the kernel, that lies at (y, x) of the image. */
+static ea_amx_tap *add_tap(ea_amx_job *j, ea_amx_class *k, int64_t row, int64_t y, int64_t x) {
+  ea_amx_tap *t = &k->tap[k->taps++];
+  *t = (ea_amx_tap){.row = row, .dx = x, .dy = divide_down(y, j->row_stride)};
+  t->plane = find_plane(j, y, x);
+  memset(t->column, -1, sizeof t->column);
+  return t;
 }
 
 static ea_amx_class *open_class(ea_amx_job *j, int64_t row, int64_t column) {
@@ -64,14 +54,28 @@ static void close_class(ea_amx_job *j, const ea_amx_class *k) {
   j->tiles += k->tiles;
 }
 
+/* Row `row` of the kernel where pixels are pairs: column b lies at x = sign * (b - pad), pixel
+ * 2 d + i of the image at half i of the pair that is d further. */
+static void add_pairs(ea_amx_job *j, ea_amx_class *k, int64_t row, int64_t y, int64_t pad,
+                      int64_t sign) {
+  int64_t least = sign > 0 ? -pad : pad - j->kw + 1;
+  int64_t last = least + j->kw - 1 + j->to_pixels - 1;
+  for (int64_t d = divide_down(least, 2); d <= divide_down(last, 2); d++) {
+    ea_amx_tap *t = add_tap(j, k, row, y, d);
+    for (int to = 0; to < j->to_pixels; to++)
+      for (int half = 0; half < 2; half++) {
+        int64_t b = sign * (2 * d + half - to) + pad;
+        if (b >= 0 && b < j->kw) t->column[to][half] = b;
+      }
+  }
+}
+
 static void add_forward(ea_amx_job *j, int64_t pad) {
   ea_amx_class *k = open_class(j, 0, 0);
-  int64_t column[EA_AMX_TAPS], x[EA_AMX_TAPS];
-  for (int64_t b = 0; b < j->kw; b++) {
-    column[b] = b;
-    x[b] = b - pad;
-  }
-  for (int64_t a = 0; a < j->kh; a++) add_row(j, k, a, a - pad, column, x, (int)j->kw);
+  for (int64_t a = 0; a < j->kh; a++)
+    if (j->from_pixels == 2) add_pairs(j, k, a, a - pad, pad, 1);
+    else
+      for (int64_t b = 0; b < j->kw; b++) add_tap(j, k, a, a - pad, b - pad)->column[0][0] = b;
   close_class(j, k);
 }
 
@@ -79,14 +83,12 @@ static void add_backward(ea_amx_job *j, int64_t pad, int64_t row, int64_t column
   ea_amx_class *k = open_class(j, row, column);
   for (int64_t a = j->kh - 1; a >= 0; a--) {
     if ((row + pad - a) % j->to_stride) continue;
-    int64_t at[EA_AMX_TAPS], x[EA_AMX_TAPS];
-    int count = 0;
-    for (int64_t b = j->kw - 1; b >= 0; b--) {
-      if ((column + pad - b) % j->to_stride) continue;
-      at[count] = b;
-      x[count++] = (column + pad - b) / j->to_stride;
-    }
-    add_row(j, k, a, (row + pad - a) / j->to_stride, at, x, count);
+    int64_t y = (row + pad - a) / j->to_stride;
+    if (j->from_pixels == 2) add_pairs(j, k, a, y, pad, -1);
+    else
+      for (int64_t b = j->kw - 1; b >= 0; b--)
+        if ((column + pad - b) % j->to_stride == 0)
+          add_tap(j, k, a, y, (column + pad - b) / j->to_stride)->column[0][0] = b;
   }
   close_class(j, k);
 }
@@ -104,18 +106,16 @@ static void find_buffer(ea_amx_job *j) {
       j->top = EA_MIN(j->top, k->tap[t].dy);
       bottom = EA_MAX(bottom, k->tap[t].dy);
       left = EA_MIN(left, k->tap[t].dx);
-      right = EA_MAX(right, k->tap[t].dx + j->pairs);
+      right = EA_MAX(right, k->tap[t].dx);
     }
   }
   j->rows = height + bottom - j->top;
   j->columns = j->width + (j->gapless ? 0 : right - left);
-  if (!j->gapless) {
-    j->plane[0] = (ea_amx_plane){0, left};
-    j->planes = 1;
-  }
+  for (int p = 0; p < j->planes && !j->gapless; p++) j->plane[p].column = left;
   j->plane_bytes = (j->rows * j->columns + EA_TILE) * j->pixel_bytes; /* a last tile goes beyond */
   j->buffer_bytes = (int64_t)ea_round64(j->plane_bytes * j->planes);
-  if (j->line && j->planes > 1) j->read_bytes = (int64_t)ea_round64(j->from.image_bytes);
+  if (j->line && j->gapless && j->planes > 1)
+    j->read_bytes = (int64_t)ea_round64(j->from.image_bytes);
 }
 
 /* Bytes from a tile's first pixel. */
@@ -133,6 +133,25 @@ static void find_places(const ea_amx_job *j, const ea_amx_class *k, ea_amx_place
   }
 }
 
+/* 16 channels are half of a tile's depth: where rows and the step allow it, two pixels side by side
+ * are taken for one of 32, and so are, with step 1, two of the result. */
+static void pair_pixels(ea_amx_job *j) {
+  int64_t width = j->from.width;
+  if (j->from.channels != EA_TILE || width % 2 || j->to_stride > 1 || j->from_stride > 2) return;
+  if (j->from_stride == 1 && j->to.width % 2) return;
+  if (j->kw == 1 && j->from_stride == 1) return;
+  j->from_pixels = 2;
+  j->from.channels *= 2;
+  j->from.width /= 2;
+  if (j->from_stride > 1) {
+    j->from_stride = 1;
+    return;
+  }
+  j->to_pixels = 2;
+  j->to.channels *= 2;
+  j->to.width /= 2;
+}
+
 static void describe(ea_amx_job *j, const ea_call *c, const ea_conv *v, int pass) {
   ea_amx_side x = {NULL, v->h, v->w, v->c, v->h * v->w * v->c * 2};
   ea_amx_side y = {NULL, v->oh, v->ow, v->o, v->oh * v->ow * v->o * 2};
@@ -141,8 +160,11 @@ static void describe(ea_amx_job *j, const ea_call *c, const ea_conv *v, int pass
   *j = (ea_amx_job){.pass = pass,
                     .from = forward ? x : y,
                     .to = forward ? y : x,
+                    .from_pixels = 1,
+                    .to_pixels = 1,
                     .images = v->n,
                     .from_stride = forward ? v->stride : 1,
+                    .row_stride = forward ? v->stride : 1,
                     .to_stride = forward ? 1 : v->stride,
                     .kh = v->kh,
                     .kw = v->kw,
@@ -150,11 +172,11 @@ static void describe(ea_amx_job *j, const ea_call *c, const ea_conv *v, int pass
                     .w_from = forward ? area : v->c * area,
                     .w_to = forward ? v->c * area : area};
   if (forward) j->line = ea_conv_line(c);
+  pair_pixels(j);
   j->width = (j->to.width + j->to_stride - 1) / j->to_stride;
   j->gapless = j->width % EA_TILE != 0 || j->from_stride > 1;
-  j->pairs = j->from.channels == 16 && !j->gapless && v->stride == 1 && v->kw > 1;
   j->depth = (j->from.channels + EA_TILE_DEPTH - 1) / EA_TILE_DEPTH;
-  j->pixel_bytes = j->pairs ? 32 : j->depth * 64;
+  j->pixel_bytes = j->depth * 64;
   j->blocks = (j->to.channels + EA_TILE - 1) / EA_TILE;
   if (forward) add_forward(j, v->pad);
   else
@@ -180,8 +202,18 @@ static ea_ahead find_ahead(const ea_amx_job *j, int64_t n) {
                              j->to.data, j->to.image_bytes);
 }
 
+static char *buffer_of(const ea_amx_job *j, int64_t thread) {
+  return j->thread + thread * (j->buffer_bytes + j->read_bytes);
+}
+
+/* Zeros in a thread's buffer: those around an image stay. */
+static void clear_buffer(void *arg, int64_t thread) {
+  const ea_amx_job *j = arg;
+  memset(buffer_of(j, thread), 0, (size_t)j->buffer_bytes);
+}
+
 void ea_amx_run_image(const ea_amx_job *j, int64_t n) {
-  char *buffer = j->thread + ea_thread_index() * (j->buffer_bytes + j->read_bytes);
+  char *buffer = buffer_of(j, ea_thread_index());
   char *from = j->from.data + n * j->from.image_bytes, *to = j->to.data + n * j->to.image_bytes;
   ea_conv_along_before(&j->along, n, 1);
   if (j->cut && !ea_amx_cuts(j))
@@ -202,35 +234,52 @@ EA_AMX_CODE static void run_shard(void *arg, int64_t shard) {
   ea_amx_end();
 }
 
-/* Parts of the memory: the weights, the steps' offsets, the tiles' places, partial sums, and for
- * each thread a buffer. */
+/* Parts of the memory: the weights, the steps' offsets and what uses them, the tiles' places,
+ * partial sums, and for each thread a buffer. */
 static size_t weight_bytes(const ea_amx_job *j) {
   return (size_t)(j->blocks * j->steps * EA_TILE_BYTES);
 }
 static size_t offset_bytes(const ea_amx_job *j) { return ea_round64(j->steps * 8); }
+static size_t use_bytes(const ea_amx_job *j) { return ea_round64(j->blocks * j->steps); }
 static size_t place_bytes(const ea_amx_job *j) {
   return ea_round64(j->tiles * (int64_t)sizeof(ea_amx_place));
 }
+static size_t bias_bytes(const ea_amx_job *j) { return ea_round64(j->to.channels * 4); }
 static size_t along_bytes(const ea_amx_job *j) { return j->along.shard_bytes * (size_t)j->shards; }
 
 size_t ea_amx_bytes(const ea_amx_job *j) {
-  return weight_bytes(j) + offset_bytes(j) + place_bytes(j) + along_bytes(j) +
-         (size_t)(j->buffer_bytes + j->read_bytes) * (size_t)ea_threads();
+  return weight_bytes(j) + offset_bytes(j) + use_bytes(j) + place_bytes(j) + bias_bytes(j) +
+         along_bytes(j) + (size_t)(j->buffer_bytes + j->read_bytes) * (size_t)ea_threads();
+}
+
+/* Does a block of 16 channels of the result have weights at this tap? */
+static int uses_tap(const ea_amx_job *j, const ea_amx_tap *t, int64_t block) {
+  int64_t channels = j->to.channels / j->to_pixels, last = block * EA_TILE + EA_TILE - 1;
+  int use = 0;
+  for (int64_t to = block * EA_TILE / channels; to <= last / channels && to < j->to_pixels; to++)
+    use |= t->column[to][0] >= 0 || t->column[to][1] >= 0;
+  return use;
 }
 
 /* What is in the memory for all images. */
 static void fill(ea_amx_job *j, char *memory) {
   j->weights = memory;
   j->offset = (int64_t *)(void *)(memory += weight_bytes(j));
-  j->place = (ea_amx_place *)(void *)(memory += offset_bytes(j));
-  j->along.partial = memory += place_bytes(j);
+  j->uses = (uint8_t *)(memory += offset_bytes(j));
+  j->place = (ea_amx_place *)(void *)(memory += use_bytes(j));
+  j->bias = (float *)(void *)(memory += place_bytes(j));
+  j->along.partial = memory += bias_bytes(j);
   j->thread = memory + along_bytes(j);
   int64_t at = 0;
   for (int i = 0; i < j->classes; i++) {
     const ea_amx_class *k = &j->class[i];
     find_places(j, k, j->place + k->first_tile);
     for (int t = 0; t < k->taps; t++)
-      for (int64_t b = 0; b < j->depth; b++) j->offset[at++] = tap_offset(j, &k->tap[t]) + b * 64;
+      for (int64_t b = 0; b < j->depth; b++, at++) {
+        j->offset[at] = tap_offset(j, &k->tap[t]) + b * 64;
+        for (int64_t o = 0; o < j->blocks; o++)
+          j->uses[o * j->steps + at] = (uint8_t)uses_tap(j, &k->tap[t], o);
+      }
   }
 }
 
@@ -239,9 +288,12 @@ static void point(ea_amx_job *j, const ea_call *c) {
     j->from.data = ea_ptr(c->in[0]);
     j->to.data = ea_ptr(c->out[0]);
     if (c->residual) j->add = ea_ptr(c->residual);
-    if (c->nin == 3) j->bias = ea_f32(c->in[2]);
+    int64_t channels = j->to.channels / j->to_pixels;
+    for (int64_t o = 0; o < j->to.channels; o++)
+      j->bias[o] = c->nin == 3 ? ea_f32(c->in[2])[o % channels] : 0;
     j->relu = c->norm && ea_bn_relu(c->norm);
   } else {
+    memset(j->bias, 0, bias_bytes(j));
     j->from.data = ea_ptr(c->gout[0]);
     j->to.data = ea_ptr(c->gin[0]);
     if (c->accumulate & 1) j->add = j->to.data;
@@ -254,6 +306,7 @@ void ea_amx_start(ea_amx_job *j, const ea_call *c, char *memory) {
   fill(j, memory);
   point(j, c);
   ea_parallel(j->blocks, pack_shard, j);
+  ea_parallel(ea_threads(), clear_buffer, j);
 }
 
 /* Lays out forward or the gradient of the images; 1: the tiles do not do it. */

@@ -23,10 +23,11 @@ enum {
   EA_AMX_CLASSES = EA_AMX_STRIDE * EA_AMX_STRIDE
 };
 
-/* One step of the kernel: the pixel `dy` rows below a result's in its plane. column: the kernel's;
- * where a tile's depth is of two pixels, one for each half, -1: none, weights of 0. */
+/* One step of the kernel: the pixel `dy` rows below a result's in its plane. column: the kernel's,
+ * for each pixel of a pair of results and each half of a pair that is read; -1: none, weights of
+ * 0. Where there are no pairs, column[0][0]. */
 typedef struct ea_amx_tap {
-  int64_t row, column[2];
+  int64_t row, column[2][2];
   int64_t dy, dx;
   int plane;
 } ea_amx_tap;
@@ -57,17 +58,18 @@ typedef struct ea_amx_side {
 
 typedef struct ea_amx_job {
   ea_amx_side from, to;
-  int64_t images, from_stride, to_stride, kh, kw;
-  const char *cut;        /* NULL, or y: its zeros cut g */
+  int from_pixels, to_pixels; /* 2: a pixel of that side stands for two, with their channels */
+  int64_t images, from_stride, row_stride, to_stride, kh, kw; /* from's steps along x and y */
+  const char *cut;                                            /* NULL, or y: its zeros cut g */
   const char *add;        /* NULL, or what is added to the results; it may be they themselves */
   const char *also;       /* NULL, or x, which whoever comes after an image reads */
   const ea_bn_line *line; /* NULL, or what x is read through */
-  const float *bias;      /* or NULL */
+  float *bias;            /* of the channels of to */
   int relu;
   const float *w; /* w[f * w_from + t * w_to + tap]: of channels f and t */
   int64_t w_from, w_to;
   int64_t width;              /* of a class's rows */
-  int gapless, pairs;         /* special ways to copy: see conv2d_amx_pack.c */
+  int gapless;                /* see conv2d_amx_pack.c */
   int64_t pixel_bytes;        /* in the buffer */
   int64_t depth;              /* tiles of depth in a tap */
   int64_t blocks;             /* of 16 channels of the results */
@@ -80,6 +82,7 @@ typedef struct ea_amx_job {
   int64_t steps, tiles; /* of depth, of pixels; all classes */
   ea_amx_place *place;  /* of the tiles */
   int64_t *offset;      /* where a step's pixels are, from a tile's first */
+  uint8_t *uses;        /* {blocks, steps}: 0: weights of 0 */
   char *weights;        /* {blocks, steps, 16, 16, 2} */
   int pass;
   int64_t shards;

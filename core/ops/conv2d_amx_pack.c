@@ -2,84 +2,111 @@
  * conv2d_amx_pack.c - images and weights as the tiles want them; see conv2d_amx.h.
  *
  * Rows whose length is no multiple of 16 are copied once for each column of taps, without gaps, so
- * that 16 pixels may go over a row's end; so are those of which a stride takes some only. 16
- * channels are half a tile: two neighbours of a row share one, where both are taps.
+ * that 16 pixels may go over a row's end; so are those of which a stride takes some only.
  */
 #include "conv2d_amx.h"
 
 #ifdef __x86_64__
 
-/* Pixels one by one, each filled up with zeros. */
+/* Pixels one by one; what fills them up is 0 already. */
 static void copy_each(char *to, int64_t each, const char *from, int64_t apart, int64_t bytes,
                       int64_t pixels) {
   for (int64_t i = 0; i < pixels; i++, to += each, from += apart) {
     int64_t b = 0;
     for (; b + 32 <= bytes; b += 32) memcpy(to + b, from + b, 32); /* a constant: one move */
     if (b < bytes) memcpy(to + b, from + b, (size_t)(bytes - b));
-    if (each - bytes == 32) memset(to + bytes, 0, 32);
-    else if (each > bytes) memset(to + bytes, 0, (size_t)(each - bytes));
   }
 }
 
-/* `count` pixels of the buffer from a row of the image (NULL: outside): column x, and every
- * stride-th after it. */
-static void copy_pixels(const ea_amx_job *j, char *to, const char *row, int64_t x, int64_t count) {
-  int64_t bytes = j->from.channels * 2, each = j->pixel_bytes, stride = j->from_stride;
-  int64_t begin = row ? EA_MIN(count, x < 0 ? (stride - 1 - x) / stride : 0) : count, end = begin;
-  if (row) end = EA_MAX(begin, EA_MIN(count, (j->from.width - x + stride - 1) / stride));
-  memset(to, 0, (size_t)(begin * each));
-  memset(to + end * each, 0, (size_t)((count - end) * each));
-  if (begin == end) return;
-  row += (x + begin * stride) * bytes;
-  to += begin * each;
-  int64_t pixels = end - begin;
-  if (j->line && !j->read_bytes) {
-    ea_bn_apply(j->line, EA_BF16, 0, j->from.channels, to, each / 2, row, stride * j->from.channels,
-                pixels);
-    if (bytes != each)
-      for (int64_t i = 0; i < pixels; i++) memset(to + i * each + bytes, 0, (size_t)(each - bytes));
-  } else if (j->cut && ea_amx_cuts(j)) {
-    ea_conv_cut(to, row, j->cut + (row - j->from.data), EA_BF16, pixels * j->from.channels);
-  } else if (bytes == each && stride == 1) {
-    memcpy(to, row, (size_t)(pixels * bytes));
-  } else {
-    copy_each(to, each, row, stride * bytes, bytes, pixels);
-  }
+/* Pixels of the buffer from a row of the image: every from_stride-th. */
+static void copy_row(const ea_amx_job *j, char *to, const char *from, int64_t pixels) {
+  int64_t bytes = j->from.channels * 2, each = j->pixel_bytes, apart = j->from_stride * bytes;
+  if (j->line && !j->read_bytes)
+    ea_bn_apply(j->line, EA_BF16, 0, j->from.channels, to, each / 2, from, apart / 2, pixels);
+  else if (j->cut && ea_amx_cuts(j))
+    ea_conv_cut(to, from, j->cut + (from - j->from.data), EA_BF16, pixels * j->from.channels);
+  else copy_each(to, each, from, apart, bytes, pixels);
+}
+
+/* Of `count` places from `first` on, `step` apart, those within a size: how many, from *begin on. */
+static int64_t inside(int64_t first, int64_t step, int64_t count, int64_t size, int64_t *begin) {
+  *begin = first < 0 ? (step - 1 - first) / step : 0;
+  return EA_MIN(count, (size - first + step - 1) / step) - *begin;
+}
+
+/* Lines of so many pixels that lie side by side, a multiple of 64 bytes. */
+EA_AMX_CODE static void copy_lines(char *to, int64_t to_line, const char *from, int64_t line,
+                                   int64_t bytes, int64_t lines) {
+  for (; lines > 0; lines--, to += to_line, from += line)
+    for (int64_t b = 0; b < bytes; b += 64)
+      _mm512_store_si512(to + b, _mm512_loadu_si512(from + b));
+}
+
+EA_AMX_CODE static void copy_plane(const ea_amx_job *j, const ea_amx_plane *p, const char *image,
+                                   char *to) {
+  int64_t bytes = j->from.channels * 2, line = j->from.width * bytes, row, column;
+  int64_t first = j->top * j->row_stride + p->row, to_line = j->columns * j->pixel_bytes;
+  int64_t rows = inside(first, j->row_stride, j->rows, j->from.height, &row);
+  int64_t columns = inside(p->column, j->from_stride, j->columns, j->from.width, &column);
+  if (rows <= 0 || columns <= 0) return;
+  image += (first + row * j->row_stride) * line + (p->column + column * j->from_stride) * bytes;
+  to += row * to_line + column * j->pixel_bytes;
+  line *= j->row_stride;
+  int dense = j->pixel_bytes == bytes && j->from_stride == 1, line_on = j->line && !j->read_bytes;
+  if (dense && line_on)
+    ea_bn_apply_lines(j->line, EA_BF16, j->from.channels, to, to_line / 2, image, line / 2, columns,
+                      rows);
+  else if (dense && !j->cut) copy_lines(to, to_line, image, line, columns * bytes, rows);
+  else
+    for (int64_t i = 0; i < rows; i++) copy_row(j, to + i * to_line, image + i * line, columns);
 }
 
 void ea_amx_copy_image(const ea_amx_job *j, const char *image, char *buffer, char *read) {
-  int64_t line = j->from.width * j->from.channels * 2, row_bytes = j->columns * j->pixel_bytes;
   if (j->read_bytes) {
     ea_bn_apply(j->line, EA_BF16, 0, j->from.channels, read, j->from.channels, image,
                 j->from.channels, j->from.height * j->from.width);
     image = read;
   }
-  for (int p = 0; p < j->planes; p++, buffer += j->plane_bytes)
-    for (int64_t i = 0; i < j->rows; i++) {
-      int64_t y = (j->top + i) * j->from_stride + j->plane[p].row;
-      copy_pixels(j, buffer + i * row_bytes, y >= 0 && y < j->from.height ? image + y * line : NULL,
-                  j->plane[p].column, j->columns);
-    }
+  for (int p = 0; p < j->planes; p++)
+    copy_plane(j, &j->plane[p], image, buffer + p * j->plane_bytes);
+}
+
+/* Where the weights of 16 channels of the result are at a tap, from those of a channel of `from`
+ * on, and which are there. half: of a pair that is read. */
+typedef struct place {
+  int32_t at[EA_TILE];
+  __mmask16 there;
+} place;
+
+static place find_place(const ea_amx_job *j, const ea_amx_tap *t, int64_t first, int half) {
+  place p = {.there = 0};
+  int64_t channels = j->to.channels / j->to_pixels, pixel = first / channels, o = first % channels;
+  for (int i = 0; i < EA_TILE && pixel < j->to_pixels; i++) {
+    int64_t column = t->column[pixel][half];
+    if (column >= 0) p.there |= (__mmask16)(1 << i);
+    p.at[i] = (int32_t)(o * j->w_to + t->row * j->kw + column);
+    if (++o == channels) o = 0, pixel++;
+  }
+  return p;
 }
 
 /* The weights of 16 channels of the result, from `first` on, for one tile of depth of a tap. */
 EA_AMX_CODE static void pack_tile(const ea_amx_job *j, const ea_amx_tap *t, int64_t depth,
                                   int64_t first, char *to) {
-  __mmask16 there = (__mmask16)(0xffff >> EA_MAX(0, first + EA_TILE - j->to.channels));
-  __m512i lanes = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-  __m512i at = _mm512_mullo_epi32(lanes, _mm512_set1_epi32((int)j->w_to));
-  const float *w = j->w + first * j->w_to + t->row * j->kw;
+  place half[2] = {find_place(j, t, first, 0)};
+  int pairs = j->from_pixels == 2;
+  if (pairs) half[1] = find_place(j, t, first, 1);
   for (int k = 0; k < EA_TILE; k++, to += 64) {
     __m512i pair = _mm512_setzero_si512();
-    for (int half = 0; half < 2; half++) {
-      int64_t channel = 2 * k + half, column = t->column[0];
-      if (j->pairs) column = t->column[channel / EA_TILE], channel %= EA_TILE;
-      else channel += depth * EA_TILE_DEPTH;
-      if (column < 0 || channel >= j->from.channels) continue;
-      __m512 f = _mm512_mask_i32gather_ps(_mm512_setzero_ps(), there, at,
-                                          w + channel * j->w_from + column, 4);
+    for (int odd = 0; odd < 2; odd++) {
+      int64_t channel = depth * EA_TILE_DEPTH + 2 * k + odd;
+      const place *p = &half[pairs && channel >= EA_TILE];
+      if (channel >= j->from.channels) continue;
+      if (pairs) channel %= EA_TILE;
+      __m512 f = _mm512_mask_i32gather_ps(_mm512_setzero_ps(), p->there, _mm512_loadu_si512(p->at),
+                                          j->w + channel * j->w_from, 4);
       __m512i wide = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(f));
-      pair = _mm512_or_si512(pair, half ? _mm512_slli_epi32(wide, 16) : wide);
+      pair = _mm512_or_si512(pair, odd ? _mm512_slli_epi32(wide, 16) : wide);
     }
     _mm512_store_si512(to, pair);
   }

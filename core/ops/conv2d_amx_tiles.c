@@ -7,11 +7,14 @@
 
 enum { FETCH = 4 }; /* lines ahead in a step */
 
-/* 2x2 or 4x1 tiles of sums: into sum[tile of pixels][tile of channels]. Meanwhile so many lines are
- * fetched from `ahead` on, some at each step: all at once, they would hold the tiles up. */
+/* 2x2 or 4x1 tiles of sums: into sum[tile of pixels][tile of channels]. uses: NULL, or for each
+ * step whether the first tile of channels has weights there, uses2: the second. Meanwhile so many
+ * lines are fetched from `ahead` on, some at each step: all at once, they would hold the tiles up.
+ */
 EA_AMX_INLINE void multiply(int wide, const char *const *from, int64_t row_bytes,
                             const int64_t *offset, int64_t steps, const char *w, const char *w2,
-                            char *sum, const char *ahead, int64_t lines) {
+                            const uint8_t *uses, const uint8_t *uses2, char *sum, const char *ahead,
+                            int64_t lines) {
   _tile_zero(0);
   _tile_zero(1);
   _tile_zero(2);
@@ -20,15 +23,18 @@ EA_AMX_INLINE void multiply(int wide, const char *const *from, int64_t row_bytes
     int64_t at = offset[s];
     if (s * FETCH < lines)
       for (int i = 0; i < FETCH; i++) __builtin_prefetch(ahead + (s * FETCH + i) * 64, 0, 2);
-    _tile_loadd(4, w + s * EA_TILE_BYTES, 64);
+    if (uses && !uses[s] && !uses2[s]) continue;
+    if (!uses || uses[s]) _tile_loadd(4, w + s * EA_TILE_BYTES, 64);
     _tile_loadd(6, from[0] + at, row_bytes);
-    _tile_dpbf16ps(0, 6, 4);
+    if (!uses || uses[s]) _tile_dpbf16ps(0, 6, 4);
     if (wide) {
-      _tile_loadd(5, w2 + s * EA_TILE_BYTES, 64);
-      _tile_dpbf16ps(1, 6, 5);
+      if (!uses || uses2[s]) {
+        _tile_loadd(5, w2 + s * EA_TILE_BYTES, 64);
+        _tile_dpbf16ps(1, 6, 5);
+      }
       _tile_loadd(7, from[1] + at, row_bytes);
-      _tile_dpbf16ps(2, 7, 4);
-      _tile_dpbf16ps(3, 7, 5);
+      if (!uses || uses[s]) _tile_dpbf16ps(2, 7, 4);
+      if (!uses || uses2[s]) _tile_dpbf16ps(3, 7, 5);
     } else {
       _tile_loadd(7, from[1] + at, row_bytes);
       _tile_dpbf16ps(1, 7, 4);
@@ -122,10 +128,8 @@ EA_AMX_CODE static void give_tile(const ea_amx_job *j, const ea_amx_class *k, in
 EA_AMX_CODE static finish find_finish(const ea_amx_job *j, int64_t first, int wide) {
   int64_t channels = EA_MIN(j->to.channels - first, wide ? 2 * EA_TILE : EA_TILE);
   finish f = {.relu = j->relu, .there = (__mmask32)(0xffffffffu >> (32 - channels))};
-  if (j->bias) {
-    f.bias[0] = _mm512_maskz_loadu_ps((__mmask16)f.there, j->bias + first);
-    f.bias[1] = _mm512_maskz_loadu_ps((__mmask16)(f.there >> 16), j->bias + first + EA_TILE);
-  }
+  f.bias[0] = _mm512_maskz_loadu_ps((__mmask16)f.there, j->bias + first);
+  f.bias[1] = _mm512_maskz_loadu_ps((__mmask16)(f.there >> 16), j->bias + first + EA_TILE);
   return f;
 }
 
@@ -156,10 +160,13 @@ EA_AMX_CODE void ea_amx_run_class(const ea_amx_job *j, const ea_amx_class *k, co
         fetch_ahead(j, k, EA_MIN(tile + i, k->tiles - 1), c * EA_TILE, image);
       const char *next = NULL;
       int64_t lines = ea_ahead_take(ahead, steps * FETCH, &next);
-      if (wide)
-        multiply(1, from, j->pixel_bytes, offset, steps, w, w + j->steps * EA_TILE_BYTES, sum, next,
-                 lines);
-      else multiply(0, from, j->pixel_bytes, offset, steps, w, NULL, sum, next, lines);
+      const char *w2 = w + j->steps * EA_TILE_BYTES;
+      const uint8_t *uses = j->uses + c * j->steps + k->first_step, *uses2 = uses + j->steps;
+      if (!wide)
+        multiply(0, from, j->pixel_bytes, offset, steps, w, NULL, NULL, NULL, sum, next, lines);
+      else if (j->to_pixels == 1)
+        multiply(1, from, j->pixel_bytes, offset, steps, w, w2, NULL, NULL, sum, next, lines);
+      else multiply(1, from, j->pixel_bytes, offset, steps, w, w2, uses, uses2, sum, next, lines);
       for (int i = 0; i < count && tile + i < k->tiles; i++)
         give_tile(j, k, tile + i, c * EA_TILE, wide, &f, sum + i * (4 / count) * EA_TILE_BYTES,
                   image);
