@@ -53,32 +53,36 @@ static int64_t image_numbers(const job *j, int64_t channels) {
 
 /* ---- a block ---- */
 
-/* A row of an image into the buffer, a pixel of zeros before it and some behind. */
-static float *copy_row(const job *j, float *to, const float *from) {
-  int64_t channels = j->from_channels, inside = j->width * channels;
-  int64_t behind = (j->columns * EA_WINO_OUT + 1 - j->width) * channels;
-  if (!from) {
-    memset(to, 0, (size_t)(channels + inside + behind) * sizeof *to);
-    return to + channels + inside + behind;
+/* Rows of an image into the buffer, `apart` numbers from each other. */
+static void copy_rows(const job *j, float *to, int64_t apart, const float *from, int64_t rows) {
+  int64_t channels = j->from_channels, row = j->width * channels;
+  if (j->line) {
+    ea_bn_apply_lines(j->line, EA_F32, channels, to, apart, from, row, j->width, rows);
+    return;
   }
-  memset(to, 0, (size_t)channels * sizeof *to);
-  to += channels;
-  if (j->line) ea_bn_apply(j->line, EA_F32, 0, channels, to, channels, from, channels, j->width);
-  else if (j->cut) ea_conv_cut(to, from, j->cut + ((const char *)from - j->from), EA_F32, inside);
-  else memcpy(to, from, (size_t)inside * sizeof *to);
-  memset(to + inside, 0, (size_t)behind * sizeof *to);
-  return to + inside + behind;
+  for (int64_t y = 0; y < rows; y++, to += apart, from += row)
+    if (j->cut) ea_conv_cut(to, from, j->cut + ((const char *)from - j->from), EA_F32, row);
+    else memcpy(to, from, (size_t)row * sizeof *to);
 }
 
+static float *zeros(float *to, int64_t count) {
+  memset(to, 0, (size_t)count * sizeof *to);
+  return to + count;
+}
+
+/* A pixel of zeros before a row, and as many behind as the tiles reach beyond the image. */
 static void copy_block(const job *j, const block *b, float *to) {
+  int64_t channels = j->from_channels, apart = (j->columns * EA_WINO_OUT + 2) * channels;
+  int64_t around = apart - j->width * channels;
+  int64_t first = b->row * EA_WINO_OUT - 1, end = first + b->rows * EA_WINO_OUT + 2;
+  int64_t top = EA_MAX(0, first), bottom = EA_MIN(j->height, end);
   for (int64_t i = 0; i < b->images; i++) {
     const float *image =
         (const float *)(const void *)j->from + (b->image + i) * image_numbers(j, j->from_channels);
-    int64_t first = b->row * EA_WINO_OUT - 1, count = b->rows * EA_WINO_OUT + 2;
-    for (int64_t y = first; y < first + count; y++) {
-      int inside = y >= 0 && y < j->height;
-      to = copy_row(j, to, inside ? image + y * j->width * j->from_channels : NULL);
-    }
+    to = zeros(to, (top - first) * apart + channels);
+    copy_rows(j, to, apart, image + top * j->width * channels, bottom - top);
+    for (int64_t y = top; y + 1 < bottom; y++, to += apart) zeros(to + apart - around, around);
+    to = zeros(to + apart - around, around - channels + (end - bottom) * apart);
   }
 }
 
