@@ -28,7 +28,7 @@ static void copy_row(const ea_amx_job *j, char *to, const char *from, int64_t pi
   else copy_each(to, each, from, apart, bytes, pixels);
 }
 
-/* Of `count` places from `first` on, `step` apart, those within a size: how many, from *begin on. */
+/* Of `count` places from `first` on, `step` apart: how many are within a size, from *begin on. */
 static int64_t inside(int64_t first, int64_t step, int64_t count, int64_t size, int64_t *begin) {
   *begin = first < 0 ? (step - 1 - first) / step : 0;
   return EA_MIN(count, (size - first + step - 1) / step) - *begin;

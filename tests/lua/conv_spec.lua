@@ -73,6 +73,17 @@ local cases = {
     attrs = { pad = 1 } },
   { name = "3x3, images of blocks", x = { 2, 70, 110, 32 }, w = { 16, 32, 3, 3 },
     attrs = { pad = 1 } },
+  { name = "5x5, 16 channels to 10, rows of 64", x = { 3, 9, 64, 16 }, w = { 10, 16, 5, 5 },
+    attrs = { pad = 2 } },
+  { name = "4x4, 16 channels, longer rows", x = { 3, 6, 31, 16 }, w = { 24, 16, 4, 4 },
+    attrs = { pad = 2 } },
+  { name = "3x3, 16 channels, no pad", x = { 3, 12, 34, 16 }, w = { 16, 16, 3, 3 }, attrs = {} },
+  { name = "stride 2, 16 channels, rows of 32", x = { 3, 9, 32, 16 }, w = { 16, 16, 3, 3 },
+    attrs = { pad = 1, stride = 2 } },
+  { name = "stride 2, 16 channels, rows of 20", x = { 3, 20, 20, 16 }, w = { 24, 16, 5, 5 },
+    attrs = { pad = 2, stride = 2 } },
+  { name = "1x1, stride 2, 16 channels", x = { 3, 10, 12, 16 }, w = { 32, 16, 1, 1 },
+    attrs = { stride = 2 } },
   { name = "more than a shard", x = { 10, 32, 32, 40 }, w = { 40, 40, 3, 3 }, attrs = { pad = 1 } },
 }
 
