@@ -169,6 +169,16 @@ local function moments(inputs)
   return { mean, var }
 end
 
+local function mean_square(inputs)
+  local x, size = inputs[1]:tolist(), inputs[1].shape
+  local channels = table.remove(size)
+  return plain.build(size, function(index)
+    local vector, y = plain.at(x, index), 0
+    for _, v in ipairs(vector) do y = y + v * v / channels end
+    return y
+  end)
+end
+
 local function layer_norm(inputs, attrs)
   local rows, y = rows_of(inputs[1])
   local weight, bias = inputs[2]:tolist(), inputs[3]:tolist()
@@ -333,6 +343,9 @@ return function()
     image_case("moments", "19 channels", { 3, 2, 3, 19 }, {}, moments),
     image_case("moments", "64 channels of 300 rows", { 300, 64 }, {}, moments),
     image_case("moments", "one row", { 1, 7 }, {}, moments),
+    image_case("mean_square", "19 channels", { 3, 2, 3, 19 }, {}, mean_square),
+    image_case("mean_square", "64 channels of 300 rows", { 300, 64 }, {}, mean_square),
+    image_case("mean_square", "one vector", { 5 }, {}, mean_square),
     norm_case("of vectors, eps 0.1", { 7, 16 }, { training = true, eps = 0.1 }),
 
     image_case("max_pool2d", "2", { 2, 5, 4, 3 }, { size = 2 }, max_pool),

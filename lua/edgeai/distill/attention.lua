@@ -13,8 +13,7 @@ local ops = require "edgeai.ops"
 local function attention_map(activation)
   local s = activation.shape
   if #s ~= 4 then F.raise("attention: expected activations {n, h, w, c}, got %d dimensions", #s) end
-  local wide = activation.dtype == "bf16" and activation:to("f32") or activation
-  local map = wide:square():mean { axes = { -1 } }
+  local map = ops.functions.mean_square(activation)
   return ops.functions.l2_normalize(map:reshape(s[1], s[2] * s[3]))
 end
 
