@@ -42,7 +42,7 @@ $(BUILD)/%.o: %.c Makefile
 	$(Q)$(CC) $(CPPFLAGS) $(BASE_FLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 
 # Products and sums in one instruction, where nobody else computes the same numbers.
-$(BUILD)/core/ops/conv2d_winograd_tiles.o: BASE_FLAGS += -ffp-contract=fast
+$(BUILD)/core/ops/conv2d_winograd_tiles.o $(BUILD)/core/ops/conv2d_direct_tiles.o: BASE_FLAGS += -ffp-contract=fast
 
 $(BUILD)/libedgeai.a: $(CORE_OBJ)
 	$(call say,ar   $@)

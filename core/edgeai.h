@@ -61,8 +61,8 @@ EA_API int ea_cpu_has_bf16(void); /* 1 where bf16 convolutions run in hardware *
 /* The vector instructions that the core was compiled for, as /proc/cpuinfo calls them:
  * "avx512_bf16", "avx512f", "avx2", "sse2", "asimd"; "" for none of these. */
 EA_API const char *ea_cpu_built_for(void);
-EA_API const char *ea_blas_core(void);   /* the kernel set OpenBLAS chose, e.g. "Cooperlake" */
-/* "oneDNN 2.6.3, Winograd, AMX tiles", or less of it, down to "portable". */
+EA_API const char *ea_blas_core(void); /* the kernel set OpenBLAS chose, e.g. "Cooperlake" */
+/* "oneDNN 2.6.3, Winograd, direct sums, AMX tiles", or less of it, down to "portable". */
 EA_API const char *ea_conv_engine(void);
 /* Testing: which code convolutions take: 0 the fastest that CPU and build have; 1 the portable; 2
  * oneDNN without the kernels of our own. Returns the setting before. In the environment,

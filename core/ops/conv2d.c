@@ -41,8 +41,8 @@ const char *ea_conv_engine(void) {
   if (find_engine() == 1) return "portable";
   const char *onednn = ea_conv_onednn_name(), *tiles = ea_amx() ? ", AMX tiles" : "";
   if (engine == 2) snprintf(name, sizeof name, "%s", onednn);
-  else if (onednn) snprintf(name, sizeof name, "%s, Winograd%s", onednn, tiles);
-  else snprintf(name, sizeof name, "Winograd%s, portable", tiles);
+  else if (onednn) snprintf(name, sizeof name, "%s, Winograd, direct sums%s", onednn, tiles);
+  else snprintf(name, sizeof name, "Winograd, direct sums%s, portable", tiles);
   return name;
 }
 
@@ -152,7 +152,8 @@ static int shape(ea_call *c) {
 
 /* The engines of this library; 1: none does it. */
 static int run_own(ea_call *c, const ea_conv *v, int pass, int dry) {
-  if (v->dtype == EA_F32) return ea_conv_winograd(c, v, pass, dry);
+  if (v->dtype == EA_F32 && v->stride == 1) return ea_conv_winograd(c, v, pass, dry);
+  if (v->dtype == EA_F32) return ea_conv_direct(c, v, pass, dry);
   return ea_conv_amx(c, v, pass, dry);
 }
 

@@ -51,9 +51,23 @@ enum { EA_CONV_MOST_TAPS = 49 };
 /* Likewise where it is not f32 of 3x3, with stride and pad 1, of multiples of 16 channels, or no
  * faster so. */
 int ea_conv_winograd(ea_call *c, const ea_conv *v, int pass, int dry);
+/* Likewise where it is not f32 with stride 2, of multiples of 16 channels, or no faster so. */
+int ea_conv_direct(ea_call *c, const ea_conv *v, int pass, int dry);
 
 /* The line of the batch_norm that the input goes through, or NULL: then in[0] is what is read. */
 const struct ea_bn_line *ea_conv_line(const ea_call *c);
+
+/* What a pass reads and writes: forward from x to y; of the images' gradient from g to gx; of the
+ * weights' from x, with g as `to`. */
+typedef struct ea_conv_maps {
+  char *from, *to;
+  const char *add, *cut;         /* or NULL: added to the results; y, whose zeros cut g */
+  const char *also;              /* or NULL: what else of to's shape is read behind it: x */
+  const struct ea_bn_line *line; /* or NULL: what x is read through */
+  const float *bias;             /* or NULL */
+  int relu;
+} ea_conv_maps;
+ea_conv_maps ea_conv_find_maps(const ea_call *c, int pass);
 
 /* What a pass does along for the batch_norms beside it: see conv2d_along.c. An engine that does so
  * gives `partial` shard_bytes for each of its shards; calls `before` and `behind` for every run of
@@ -74,8 +88,8 @@ void ea_conv_along_behind(const ea_conv_along *a, int64_t shard, int first, int6
 /* What so many images from n on will need: of `from`, and of what `before` reads; also, add: NULL,
  * or of those, which lie as the pass's result. Bytes: of an image. */
 ea_ahead ea_conv_along_ahead(const ea_conv_along *a, int64_t n, int64_t images, const char *from,
-                             int64_t from_bytes, const char *also, const char *add,
-                             const char *to, int64_t to_bytes);
+                             int64_t from_bytes, const char *also, const char *add, const char *to,
+                             int64_t to_bytes);
 /* `behind` of one image, of `images` that are cut into so many shards. */
 void ea_conv_along_image(const ea_conv_along *a, int64_t images, int64_t shards, int64_t image);
 static inline int64_t ea_conv_first_image(int64_t images, int64_t shards, int64_t shard) {

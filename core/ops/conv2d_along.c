@@ -27,6 +27,24 @@ void ea_conv_along_grad(const ea_call *c) {
   if (s && s->waits) ea_bn_grad_all(s);
 }
 
+ea_conv_maps ea_conv_find_maps(const ea_call *c, int pass) {
+  int relu = c->norm && ea_bn_relu(c->norm);
+  if (pass == EA_CONV_DATA) {
+    ea_conv_maps m = {.from = ea_ptr(c->gout[0]), .to = ea_ptr(c->gin[0])};
+    if (c->accumulate & 1) m.add = m.to;
+    if (c->gin[1] || c->along[EA_ALONG_SUMS]) m.also = ea_ptr(c->in[0]);
+    if (relu) m.cut = ea_ptr(c->out[0]);
+    return m;
+  }
+  ea_conv_maps m = {.from = ea_ptr(c->in[0]), .line = ea_conv_line(c)};
+  m.to = ea_ptr(pass == EA_CONV_WEIGHTS ? c->gout[0] : c->out[0]);
+  if (pass == EA_CONV_WEIGHTS) return m;
+  if (c->residual) m.add = ea_ptr(c->residual);
+  if (c->nin == 3) m.bias = ea_f32(c->in[2]);
+  m.relu = relu;
+  return m;
+}
+
 ea_conv_along ea_conv_find_along(const ea_call *c, const ea_conv *v, int pass) {
   ea_conv_along a = {.pixels_x = v->h * v->w, .pixels_y = v->oh * v->ow};
   int64_t e = ea_dtype_size((int)v->dtype);
@@ -71,8 +89,8 @@ void ea_conv_along_image(const ea_conv_along *a, int64_t images, int64_t shards,
 }
 
 ea_ahead ea_conv_along_ahead(const ea_conv_along *a, int64_t n, int64_t images, const char *from,
-                             int64_t from_bytes, const char *also, const char *add,
-                             const char *to, int64_t to_bytes) {
+                             int64_t from_bytes, const char *also, const char *add, const char *to,
+                             int64_t to_bytes) {
   ea_ahead h = {.run = 0};
   const ea_bn_state *s = a->grad;
   if (s) ea_ahead_add(&h, s->x + n * from_bytes, images * from_bytes);

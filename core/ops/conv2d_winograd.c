@@ -305,22 +305,15 @@ static job describe(const ea_call *c, const ea_conv *v, int pass) {
 }
 
 static void point(job *j, const ea_call *c, int pass) {
-  int relu = c->norm && ea_bn_relu(c->norm);
-  if (pass == EA_CONV_DATA) {
-    j->from = ea_ptr(c->gout[0]);
-    j->to = ea_ptr(c->gin[0]);
-    if (c->accumulate & 1) j->add = j->to;
-    if (c->gin[1] || c->along[EA_ALONG_SUMS]) j->also = ea_ptr(c->in[0]);
-    if (relu) j->cut = ea_ptr(c->out[0]);
-    return;
-  }
-  j->line = ea_conv_line(c);
-  j->from = ea_ptr(c->in[0]);
-  j->to = ea_ptr(pass == EA_CONV_WEIGHTS ? c->gout[0] : c->out[0]);
-  if (pass == EA_CONV_WEIGHTS) return;
-  if (c->residual) j->add = ea_ptr(c->residual);
-  if (c->nin == 3) j->bias = ea_f32(c->in[2]);
-  j->relu = relu;
+  ea_conv_maps m = ea_conv_find_maps(c, pass);
+  j->from = m.from;
+  j->to = m.to;
+  j->add = m.add;
+  j->cut = m.cut;
+  j->also = m.also;
+  j->line = m.line;
+  j->bias = m.bias;
+  j->relu = m.relu;
 }
 
 /* Bytes of the weights or their sums. */

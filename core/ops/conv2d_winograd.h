@@ -25,14 +25,9 @@
 #include "ahead.h"
 #include "batch_norm.h"
 #include "conv2d.h"
+#include "vec.h"
 
-#ifdef __AVX512F__
-enum { EA_WINO_LANES = 16 };
-#elif defined __AVX__
-enum { EA_WINO_LANES = 8 };
-#else
-enum { EA_WINO_LANES = 4 };
-#endif
+enum { EA_WINO_LANES = EA_VEC };
 enum { EA_WINO_CHANNELS = 16 }; /* what there are are a multiple of this, on any CPU */
 enum { EA_WINO_OUT = 4, EA_WINO_IN = 6, EA_WINO_POINTS = 36, EA_WINO_TAPS = 9 };
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * conv2d_winograd_tiles.c - the arithmetic of Winograd's F(4x4, 3x3), see conv2d_winograd.h: from
- * pixels to values at points and back, a vector of channels at a time, and the products. Vectors
- * are as wide as the CPU's: GCC makes poor code of wider ones.
+ * pixels to values at points and back, a vector of channels at a time, and the products.
  */
 #include "conv2d_winograd.h"
 
@@ -19,15 +18,10 @@
 enum { IN = EA_WINO_IN, OUT = EA_WINO_OUT, KERNEL = 3 };
 
 enum { LANES = EA_WINO_LANES };
-typedef float vec __attribute__((vector_size(LANES * 4)));
-typedef int32_t vec_bits __attribute__((vector_size(LANES * 4)));
+typedef ea_vec vec;
 
-EA_INLINE vec get(const float *from) {
-  vec v;
-  memcpy(&v, from, sizeof v);
-  return v;
-}
-EA_INLINE void put(float *to, vec v) { memcpy(to, &v, sizeof v); }
+EA_INLINE vec get(const float *from) { return ea_vec_get(from); }
+EA_INLINE void put(float *to, vec v) { ea_vec_put(to, v); }
 
 /* ---- one dimension; each its own, `step` vectors apart ---- */
 
@@ -121,7 +115,7 @@ void ea_wino_give_result(const ea_wino_place *to, const float *from, int64_t apa
     for (int x = 0; x < to->width; x++) {
       int64_t at = y * to->row + x * to->pixel;
       vec r = v[x] + bias;
-      if (to->relu) r = (vec)((vec_bits)r & ~(vec_bits)(r < 0));
+      if (to->relu) r = ea_vec_relu(r);
       if (to->add) r += get(to->add + at);
       put(to->to + at, r);
     }

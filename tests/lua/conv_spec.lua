@@ -84,6 +84,18 @@ local cases = {
     attrs = { pad = 2, stride = 2 } },
   { name = "1x1, stride 2, 16 channels", x = { 3, 10, 12, 16 }, w = { 32, 16, 1, 1 },
     attrs = { stride = 2 } },
+  { name = "stride 2, odd sizes, fewer images than shards", x = { 3, 15, 13, 16 },
+    w = { 48, 16, 3, 3 }, attrs = { pad = 1, stride = 2 } },
+  { name = "stride 2 from rows of 64", x = { 2, 9, 64, 32 }, w = { 16, 32, 3, 3 },
+    attrs = { pad = 1, stride = 2 } },
+  { name = "stride 2, no pad, 5x4", x = { 5, 18, 19, 32 }, w = { 32, 32, 5, 4 },
+    attrs = { stride = 2 } },
+  { name = "stride 2, 7x7, one row", x = { 4, 1, 33, 16 }, w = { 16, 16, 7, 7 },
+    attrs = { pad = 3, stride = 2 } },
+  { name = "stride 2, small images", x = { 6, 9, 7, 64 }, w = { 32, 64, 3, 3 },
+    attrs = { pad = 1, stride = 2 } },
+  { name = "1x1, stride 2, odd sizes", x = { 2, 17, 15, 48 }, w = { 16, 48, 1, 1 },
+    attrs = { stride = 2 } },
   { name = "more than a shard", x = { 10, 32, 32, 40 }, w = { 40, 40, 3, 3 }, attrs = { pad = 1 } },
 }
 
@@ -119,10 +131,10 @@ describe("conv2d", function()
     end)
   end
 
-  it("keeps its digits by Winograd's way, too", function()
+  for stride = 1, 2 do it("keeps its digits by our kernels, too: stride " .. stride, function()
     for _, channels in ipairs { 16, 64, 256 } do
       local case = { x = { 2, 16, 16, channels }, w = { channels, channels, 3, 3 },
-        attrs = { pad = 1 } }
+        attrs = { pad = 1, stride = stride } }
       local exact = run_conv(case, "f64")
       for what, t in pairs(with_engine(0, run_conv, case, "f32")) do
         local d = t:to("f64") - exact[what]
@@ -130,29 +142,35 @@ describe("conv2d", function()
         assert.is_true(off < 2e-6, ("%s of %d channels: %g"):format(what, channels, off))
       end
     end
-  end)
+  end) end
 
-  it("adds to a gradient that is there", function()
-    for engine = 0, 2 do
-      with_engine(engine, function()
-        local x = rand("x", { 5, 6, 6, 16 }, "bf16"):require_grad(true)
-        local w = rand("w", { 24, 16, 3, 3 }):require_grad(true)
-        local function gradients(times)
-          x:zero_grad()
-          w:zero_grad()
-          for _ = 1, times do
-            local y = ea.conv2d(x, w, { pad = 1 })
-            y:backward(rand("g", y.shape, "bf16"))
+  for _, case in ipairs { { "bf16", 6, 1 }, { "f32", 8, 1 }, { "f32", 15, 2, 3 },
+    { "f32", 16, 2, 1 } } do
+    local dtype, side, stride, kernel = unpack(case)
+    kernel = kernel or 3
+    it(("adds to a gradient that is there: %s, %dx%d, stride %d"):format(dtype, kernel, kernel,
+      stride), function()
+      for engine = 0, 2 do
+        with_engine(engine, function()
+          local x = rand("x", { 5, side, side, 16 }, dtype):require_grad(true)
+          local w = rand("w", { 32, 16, kernel, kernel }):require_grad(true)
+          local function gradients(times)
+            x:zero_grad()
+            w:zero_grad()
+            for _ = 1, times do
+              local y = ea.conv2d(x, w, { pad = (kernel - 1) / 2, stride = stride })
+              y:backward(rand("g", y.shape, dtype))
+            end
+            return { x.grad:clone(), w.grad:clone() }
           end
-          return { x.grad:clone(), w.grad:clone() }
-        end
-        local once, twice = gradients(1), gradients(2)
-        for i = 1, 2 do
-          assert.is_true(relative_difference(twice[i], once[i]:to("f32") * 2) < 1e-6)
-        end
-      end)
-    end
-  end)
+          local once, twice = gradients(1), gradients(2)
+          for i = 1, 2 do
+            assert.is_true(relative_difference(twice[i], once[i]:to("f32") * 2) < 1e-6)
+          end
+        end)
+      end
+    end)
+  end
 
   it("takes no images and gives no gradient", function()
     local w = rand("w", { 8, 4, 3, 3 }):require_grad(true)
@@ -194,6 +212,8 @@ describe("conv_transpose2d", function()
       attrs = { stride = 2, pad = 1 } },
     { name = "groups, dilation, stride 3", x = { 2, 5, 6, 8 }, w = { 8, 3, 3, 3 },
       attrs = { stride = 3, dilation = 2, groups = 4, output_pad = 2 } },
+    { name = "4x4, stride 2, odd sizes", x = { 3, 7, 9, 32 }, w = { 32, 16, 4, 4 },
+      attrs = { stride = 2, pad = 1 } },
     { name = "stride 1", x = { 4, 7, 9, 24 }, w = { 24, 32, 3, 3 }, attrs = { pad = 1 } },
   }
   local function run(case, dtype)
@@ -417,15 +437,17 @@ end)
 
 describe("a convolution of an image", function()
   for _, case in ipairs { { 16, 32, "f32" }, { 32, 16, "f32" }, { 64, 8, "f32" },
-    { 64, 32, "f32" }, { 16, 32, "bf16" }, { 64, 8, "bf16" } } do
-    local channels, size, dtype = unpack(case)
-    it(("gives the same bytes in any batch: %d channels of %dx%d in %s"):format(channels, size,
-      size, dtype), function()
+    { 64, 32, "f32" }, { 16, 32, "bf16" }, { 64, 8, "bf16" }, { 16, 32, "f32", 2 },
+    { 64, 17, "f32", 2 } } do
+    local channels, size, dtype, stride = unpack(case)
+    it(("gives the same bytes in any batch: %d channels of %dx%d in %s, stride %d"):format(channels,
+      size, size, dtype, stride or 1), function()
       local w = rand("w", { channels, channels, 3, 3 })
       local x = rand("x", { 11, size, size, channels }, dtype)
-      local all = x:conv2d(w, { pad = 1 })
+      local attrs = { pad = 1, stride = stride or 1 }
+      local all = x:conv2d(w, attrs)
       for _, k in ipairs { 1, 7, 11 } do
-        local one = x:narrow(1, k, 1):clone():conv2d(w, { pad = 1 })
+        local one = x:narrow(1, k, 1):clone():conv2d(w, attrs)
         assert.equal(one:hash(), all:narrow(1, k, 1):clone():hash())
       end
     end)

@@ -132,14 +132,15 @@ describe("batch norm in evaluation mode behind a convolution", function()
   local function constant(size, name, mean) return ea.rng(name):normal(size, mean or 0, 0.3) end
 
   --- A function of an image: convolution with bias, batch norm, perhaps ReLU, perhaps more.
-  local function network(channels, dtype, relu, more)
+  local function network(channels, dtype, relu, more, stride)
     local w = constant({ channels, channels, 3, 3 }, "w")
     local b = constant({ channels }, "b")
     local weight, bias = constant({ channels }, "weight", 1), constant({ channels }, "bias")
     local mean, var = constant({ channels }, "mean"), constant({ channels }, "var", 2):abs()
     return function(image)
       local x = image:to(dtype)
-      local y = x:conv2d(w, b, { pad = 1 }):batch_norm(weight, bias, mean, var)
+      local y = x:conv2d(w, b, { pad = 1, stride = stride or 1 })
+      y = y:batch_norm(weight, bias, mean, var)
       if relu then y = y:relu() end
       if more then y = more(x, y, w) end
       return (y:to("f32") - 0.1):square():mean()
@@ -147,12 +148,12 @@ describe("batch norm in evaluation mode behind a convolution", function()
   end
 
   for _, case in ipairs { { 8, 7, "f32", 1e-5 }, { 32, 16, "f32", 1e-4 }, { 24, 9, "f32", 1e-5 },
-    { 16, 8, "bf16", 0.06 } } do
-    local channels, size, dtype, limit = unpack(case)
+    { 16, 8, "bf16", 0.06 }, { 16, 15, "f32", 1e-5, 2 } } do
+    local channels, size, dtype, limit, stride = unpack(case)
     for _, relu in ipairs { true, false } do
-      it(("is folded into it: %d channels of %dx%d in %s%s"):format(channels, size, size, dtype,
-        relu and " with ReLU" or ""), function()
-        local fn = network(channels, dtype, relu)
+      it(("is folded into it: %d channels of %dx%d in %s, stride %d%s"):format(channels, size, size,
+        dtype, stride or 1, relu and " with ReLU" or ""), function()
+        local fn = network(channels, dtype, relu, nil, stride)
         local image = ea.rng("x"):normal({ 5, size, size, channels }):require_grad()
         assert.equal(1, agrees(function() return fn(image) end, ea.zeros { 1 }, { image }, limit,
           "batch_norm"))
@@ -272,6 +273,15 @@ describe("a batch norm that convolutions read their input through", function()
     { "40 channels", channels = 40, size = 16, out = 16 },
     { "64 channels: Winograd", channels = 64, size = 16 },
     { "stride 2", channels = 32, size = 13, stride = 2, twice = true },
+    { "stride 2, few images", channels = 16, size = 15, out = 48, stride = 2, twice = true,
+      images = 3 },
+    { "stride 2, no ReLU", channels = 48, size = 16, out = 16, stride = 2, relu = false },
+    { "1x1 with stride 2", channels = 16, size = 17, out = 32, kernel = 1, stride = 2,
+      twice = true },
+    { "stride 2, the running statistics", channels = 16, size = 16, out = 32, stride = 2,
+      twice = true, training = false },
+    { "blocks of 16 channels and a shortcut", channels = 16, size = 15, out = 32, blocks = 1,
+      stride = 2, twice = true, images = 21 },
     { "a shortcut", channels = 16, size = 8, out = 48, twice = true },
     { "1x1", channels = 20, size = 6, kernel = 1 },
     { "the running statistics", channels = 32, size = 8, training = false },
