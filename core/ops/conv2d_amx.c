@@ -284,22 +284,15 @@ static void fill(ea_amx_job *j, char *memory) {
 }
 
 static void point(ea_amx_job *j, const ea_call *c) {
-  if (j->pass == EA_CONV_FORWARD) {
-    j->from.data = ea_ptr(c->in[0]);
-    j->to.data = ea_ptr(c->out[0]);
-    if (c->residual) j->add = ea_ptr(c->residual);
-    int64_t channels = j->to.channels / j->to_pixels;
-    for (int64_t o = 0; o < j->to.channels; o++)
-      j->bias[o] = c->nin == 3 ? ea_f32(c->in[2])[o % channels] : 0;
-    j->relu = c->norm && ea_bn_relu(c->norm);
-  } else {
-    memset(j->bias, 0, bias_bytes(j));
-    j->from.data = ea_ptr(c->gout[0]);
-    j->to.data = ea_ptr(c->gin[0]);
-    if (c->accumulate & 1) j->add = j->to.data;
-    if (c->gin[1] || c->along[EA_ALONG_SUMS]) j->also = ea_ptr(c->in[0]);
-    if (c->norm && ea_bn_relu(c->norm)) j->cut = ea_ptr(c->out[0]);
-  }
+  ea_conv_maps m = ea_conv_find_maps(c, j->pass);
+  j->from.data = m.from;
+  j->to.data = m.to;
+  j->add = m.add;
+  j->also = m.also;
+  j->cut = m.cut;
+  j->relu = m.relu;
+  int64_t channels = j->to.channels / j->to_pixels;
+  for (int64_t o = 0; o < j->to.channels; o++) j->bias[o] = m.bias ? m.bias[o % channels] : 0;
 }
 
 void ea_amx_start(ea_amx_job *j, const ea_call *c, char *memory) {
