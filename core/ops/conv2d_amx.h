@@ -87,7 +87,7 @@ typedef struct ea_amx_job {
   int pass;
   int64_t shards;
   ea_conv_along along;
-  char *thread; /* per thread: the buffer; an image that was read through the line */
+  char *thread; /* per thread: a mark, the buffer, an image that was read through the line */
 } ea_amx_job;
 
 size_t ea_amx_bytes(const ea_amx_job *j);
