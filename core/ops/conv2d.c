@@ -209,17 +209,27 @@ const ea_bn_line *ea_conv_line(const ea_call *c) {
 
 /* ---- a folded batch_norm ---- */
 
-static void fold(const ea_call *c) {
+static void fold_channels(void *arg, int64_t begin, int64_t end) {
+  const ea_call *c = arg;
   const fusion *f = c->state;
   int64_t o = f->bias->size[0], count = ea_tensor_count(f->w) / o;
   float *w = ea_f32(f->w), *shift = ea_f32(f->bias);
-  float *scale = w + o * (count - 1); /* its last numbers are written last */
-  ea_bn_fold(c->norm, scale, shift);
-  for (int64_t k = 0; k < o; k++) {
+  const float *scale = w + o * (count - 1);
+  for (int64_t k = begin; k < end; k++) {
     float by = scale[k];
     if (c->nin == 3) shift[k] += by * ea_f32(c->in[2])[k];
     for (int64_t i = 0; i < count; i++) w[k * count + i] = by * ea_f32(c->in[1])[k * count + i];
   }
+}
+
+/* The scale is in the weights' last numbers, which are written last. */
+static void fold(ea_call *c) {
+  const fusion *f = c->state;
+  int64_t o = f->bias->size[0], count = ea_tensor_count(f->w) / o;
+  ea_bn_fold(c->norm, ea_f32(f->w) + o * (count - 1), ea_f32(f->bias));
+  int64_t free = o * (count - 1) / count; /* channels whose weights do not reach there */
+  ea_parallel_range(free, EA_MAX(1, EA_CHUNK / count), fold_channels, c);
+  fold_channels(c, free, o);
 }
 
 /* Runs a pass with the folded weights in place of the call's. */
