@@ -144,16 +144,15 @@ describe("conv2d", function()
     end
   end) end
 
-  for _, case in ipairs { { "bf16", 6, 1 }, { "f32", 8, 1 }, { "f32", 15, 2, 3 },
-    { "f32", 16, 2, 1 } } do
-    local dtype, side, stride, kernel = unpack(case)
-    kernel = kernel or 3
+  for _, case in ipairs { { "bf16", 6, 1, 3, 24 }, { "f32", 8, 1, 3, 32 }, { "f32", 15, 2, 3, 32 },
+    { "f32", 16, 2, 1, 32 } } do
+    local dtype, side, stride, kernel, channels = unpack(case)
     it(("adds to a gradient that is there: %s, %dx%d, stride %d"):format(dtype, kernel, kernel,
       stride), function()
       for engine = 0, 2 do
         with_engine(engine, function()
           local x = rand("x", { 5, side, side, 16 }, dtype):require_grad(true)
-          local w = rand("w", { 32, 16, kernel, kernel }):require_grad(true)
+          local w = rand("w", { channels, 16, kernel, kernel }):require_grad(true)
           local function gradients(times)
             x:zero_grad()
             w:zero_grad()
