@@ -182,28 +182,29 @@ static job of_rows(const void *x, int64_t channels, int64_t rows) {
                .line = ONE_LINE};
 }
 
+static void apply(job *j, const ea_bn_line *line, int dtype, int64_t first, void *to) {
+  j->v[SCALE] = line->scale + first;
+  j->v[SHIFT] = line->shift + first;
+  j->to = to;
+  run_typed(j, APPLY, dtype, line->relu != 0);
+}
+
 void ea_bn_apply(const ea_bn_line *line, int dtype, int64_t first, int64_t channels, void *to,
                  int64_t to_apart, const void *from, int64_t from_apart, int64_t rows) {
   job j = of_rows(from, channels, rows);
-  j.v[SCALE] = line->scale + first;
-  j.v[SHIFT] = line->shift + first;
   j.x_apart = from_apart;
   j.to_apart = to_apart;
-  j.to = to;
-  run_typed(&j, APPLY, dtype, line->relu != 0);
+  apply(&j, line, dtype, first, to);
 }
 
 void ea_bn_apply_lines(const ea_bn_line *line, int dtype, int64_t channels, void *to,
                        int64_t to_apart, const void *from, int64_t from_apart, int64_t columns,
                        int64_t lines) {
   job j = of_rows(from, channels, columns * lines);
-  j.v[SCALE] = line->scale;
-  j.v[SHIFT] = line->shift;
   j.line = columns;
   j.x_gap = from_apart - columns * channels;
   j.to_gap = to_apart - columns * channels;
-  j.to = to;
-  run_typed(&j, APPLY, dtype, line->relu != 0);
+  apply(&j, line, dtype, 0, to);
 }
 
 void ea_bn_moments(const float *origin, int dtype, int64_t channels, const void *x, int64_t rows,

@@ -227,9 +227,9 @@ static void fold(ea_call *c) {
   const fusion *f = c->state;
   int64_t o = f->bias->size[0], count = ea_tensor_count(f->w) / o;
   ea_bn_fold(c->norm, ea_f32(f->w) + o * (count - 1), ea_f32(f->bias));
-  int64_t free = o * (count - 1) / count; /* channels whose weights do not reach there */
-  ea_parallel_range(free, EA_MAX(1, EA_CHUNK / count), fold_channels, c);
-  fold_channels(c, free, o);
+  int64_t before = o * (count - 1) / count; /* channels whose weights do not reach there */
+  ea_parallel_range(before, EA_MAX(1, EA_CHUNK / count), fold_channels, c);
+  fold_channels(c, before, o);
 }
 
 /* Runs a pass with the folded weights in place of the call's. */

@@ -85,11 +85,10 @@ ea_conv_along ea_conv_find_along(const ea_call *c, const ea_conv *v, int pass);
 void ea_conv_along_before(const ea_conv_along *a, int64_t image, int64_t images);
 void ea_conv_along_behind(const ea_conv_along *a, int64_t shard, int first, int64_t image,
                           int64_t images);
-/* What so many images from n on will need: of `from`, and of what `before` reads; also, add: NULL,
- * or of those, which lie as the pass's result. Bytes: of an image. */
-ea_ahead ea_conv_along_ahead(const ea_conv_along *a, int64_t n, int64_t images, const char *from,
-                             int64_t from_bytes, const char *also, const char *add, const char *to,
-                             int64_t to_bytes);
+/* What so many images from n on will need: of what the pass reads, and `before`; of `to`, whose
+ * lines a write would wait for. Bytes: of an image. */
+ea_ahead ea_conv_along_ahead(const ea_conv_along *a, const ea_conv_maps *m, int64_t n,
+                             int64_t images, int64_t from_bytes, int64_t to_bytes);
 /* `behind` of one image, of `images` that are cut into so many shards. */
 void ea_conv_along_image(const ea_conv_along *a, int64_t images, int64_t shards, int64_t image);
 static inline int64_t ea_conv_first_image(int64_t images, int64_t shards, int64_t shard) {

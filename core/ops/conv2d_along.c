@@ -88,17 +88,17 @@ void ea_conv_along_image(const ea_conv_along *a, int64_t images, int64_t shards,
   ea_conv_along_behind(a, shard, image == ea_conv_first_image(images, shards, shard), image, 1);
 }
 
-ea_ahead ea_conv_along_ahead(const ea_conv_along *a, int64_t n, int64_t images, const char *from,
-                             int64_t from_bytes, const char *also, const char *add, const char *to,
-                             int64_t to_bytes) {
+ea_ahead ea_conv_along_ahead(const ea_conv_along *a, const ea_conv_maps *m, int64_t n,
+                             int64_t images, int64_t from_bytes, int64_t to_bytes) {
   ea_ahead h = {.run = 0};
   const ea_bn_state *s = a->grad;
-  if (s) ea_ahead_add(&h, s->x + n * from_bytes, images * from_bytes);
-  if (s) ea_ahead_add(&h, s->g + n * from_bytes, images * from_bytes);
-  if (!s || s->g != s->to) ea_ahead_add(&h, from + n * from_bytes, images * from_bytes);
-  if (also) ea_ahead_add(&h, also + n * to_bytes, images * to_bytes);
-  if (add) ea_ahead_add(&h, add + n * to_bytes, images * to_bytes);
-  if (to != add) ea_ahead_add(&h, to + n * to_bytes, images * to_bytes);
+  int64_t from = n * from_bytes, to = n * to_bytes;
+  if (s) ea_ahead_add(&h, s->x + from, images * from_bytes);
+  if (s) ea_ahead_add(&h, s->g + from, images * from_bytes);
+  if (!s || s->g != s->to) ea_ahead_add(&h, m->from + from, images * from_bytes);
+  if (m->also) ea_ahead_add(&h, m->also + to, images * to_bytes);
+  if (m->add) ea_ahead_add(&h, m->add + to, images * to_bytes);
+  if (m->to != m->add) ea_ahead_add(&h, m->to + to, images * to_bytes);
   return h;
 }
 

@@ -116,7 +116,7 @@ static void find_buffer(ea_amx_job *j) {
   for (int p = 0; p < j->planes && !j->gapless; p++) j->plane[p].column = left;
   j->plane_bytes = (j->rows * j->columns + EA_TILE) * j->pixel_bytes; /* a last tile goes beyond */
   j->buffer_bytes = (int64_t)ea_round64(j->plane_bytes * j->planes);
-  if (j->line && j->gapless && j->planes > 1)
+  if (j->maps.line && j->gapless && j->planes > 1)
     j->read_bytes = (int64_t)ea_round64(j->from.image_bytes);
 }
 
@@ -139,7 +139,7 @@ static void find_places(const ea_amx_job *j, const ea_amx_class *k, ea_amx_place
  * are taken for one of 32, and so are, with step 1, two of the result. */
 static void pair_pixels(ea_amx_job *j) {
   int64_t width = j->from.width;
-  if (j->from.channels != EA_TILE || width % 2 || j->to_stride > 1 || j->from_stride > 2) return;
+  if (j->from.channels != EA_TILE || width % 2 || j->to_stride > 1) return;
   if (j->from_stride == 1 && j->to.width % 2) return;
   if (j->kw == 1 && j->from_stride == 1) return;
   j->from_pixels = 2;
@@ -155,11 +155,11 @@ static void pair_pixels(ea_amx_job *j) {
 }
 
 static void describe(ea_amx_job *j, const ea_call *c, const ea_conv *v, int pass) {
-  ea_amx_side x = {NULL, v->h, v->w, v->c, v->h * v->w * v->c * 2};
-  ea_amx_side y = {NULL, v->oh, v->ow, v->o, v->oh * v->ow * v->o * 2};
+  ea_amx_side x = {v->h, v->w, v->c, v->h * v->w * v->c * 2};
+  ea_amx_side y = {v->oh, v->ow, v->o, v->oh * v->ow * v->o * 2};
   int64_t area = v->kh * v->kw;
   int forward = pass == EA_CONV_FORWARD;
-  *j = (ea_amx_job){.pass = pass,
+  *j = (ea_amx_job){.maps = ea_conv_find_maps(c, pass),
                     .from = forward ? x : y,
                     .to = forward ? y : x,
                     .from_pixels = 1,
@@ -173,7 +173,6 @@ static void describe(ea_amx_job *j, const ea_call *c, const ea_conv *v, int pass
                     .w = ea_f32(c->in[1]),
                     .w_from = forward ? area : v->c * area,
                     .w_to = forward ? v->c * area : area};
-  if (forward) j->line = ea_conv_line(c);
   pair_pixels(j);
   j->width = (j->to.width + j->to_stride - 1) / j->to_stride;
   j->gapless = j->width % EA_TILE != 0 || j->from_stride > 1;
@@ -200,8 +199,7 @@ static int64_t first_image(const ea_amx_job *j, int64_t shard) {
 /* What image n will need. */
 static ea_ahead find_ahead(const ea_amx_job *j, int64_t n) {
   if (n == j->images) return (ea_ahead){.run = 0};
-  return ea_conv_along_ahead(&j->along, n, 1, j->from.data, j->from.image_bytes, j->also, j->add,
-                             j->to.data, j->to.image_bytes);
+  return ea_conv_along_ahead(&j->along, &j->maps, n, 1, j->from.image_bytes, j->to.image_bytes);
 }
 
 enum { MARK_BYTES = 64 };
@@ -225,14 +223,15 @@ static void unmark_buffers(const ea_amx_job *j) {
 
 void ea_amx_run_image(const ea_amx_job *j, int64_t n) {
   char *buffer = find_thread_buffer(j);
-  char *from = j->from.data + n * j->from.image_bytes, *to = j->to.data + n * j->to.image_bytes;
+  char *from = j->maps.from + n * j->from.image_bytes, *to = j->maps.to + n * j->to.image_bytes;
   ea_conv_along_before(&j->along, n, 1);
-  if (j->cut && !ea_amx_cuts(j))
-    ea_conv_cut(from, from, j->cut + n * j->from.image_bytes, EA_BF16, j->from.image_bytes / 2);
+  if (j->maps.cut && !ea_amx_cuts(j))
+    ea_conv_cut(from, from, j->maps.cut + n * j->from.image_bytes, EA_BF16,
+                j->from.image_bytes / 2);
   ea_amx_copy_image(j, from, buffer, buffer + j->buffer_bytes);
   ea_ahead ahead = find_ahead(j, n + 1);
   for (int i = 0; i < j->classes; i++)
-    if (j->class[i].taps || j->add != j->to.data)
+    if (j->class[i].taps || j->maps.add != j->maps.to)
       ea_amx_run_class(j, &j->class[i], buffer, to, &ahead);
   ea_conv_along_image(&j->along, j->images, j->shards, n);
 }
@@ -288,27 +287,22 @@ static void fill(ea_amx_job *j, char *memory) {
     for (int t = 0; t < k->taps; t++)
       for (int64_t b = 0; b < j->depth; b++, at++) {
         j->offset[at] = tap_offset(j, &k->tap[t]) + b * 64;
-        for (int64_t o = 0; o < j->blocks; o++)
+        for (int64_t o = 0; o < j->blocks && j->to_pixels == 2; o++)
           j->uses[o * j->steps + at] = (uint8_t)uses_tap(j, &k->tap[t], o);
       }
   }
 }
 
-static void point(ea_amx_job *j, const ea_call *c) {
-  ea_conv_maps m = ea_conv_find_maps(c, j->pass);
-  j->from.data = m.from;
-  j->to.data = m.to;
-  j->add = m.add;
-  j->also = m.also;
-  j->cut = m.cut;
-  j->relu = m.relu;
+static void repeat_bias(ea_amx_job *j) {
   int64_t channels = j->to.channels / j->to_pixels;
-  for (int64_t o = 0; o < j->to.channels; o++) j->bias[o] = m.bias ? m.bias[o % channels] : 0;
+  for (int pixel = 0; pixel < j->to_pixels; pixel++)
+    for (int64_t o = 0; o < channels; o++)
+      j->bias[pixel * channels + o] = j->maps.bias ? j->maps.bias[o] : 0;
 }
 
-void ea_amx_start(ea_amx_job *j, const ea_call *c, char *memory) {
+void ea_amx_start(ea_amx_job *j, char *memory) {
   fill(j, memory);
-  point(j, c);
+  repeat_bias(j);
   ea_parallel(j->blocks, pack_shard, j);
   unmark_buffers(j);
 }
@@ -329,7 +323,7 @@ static int run(ea_call *c, const ea_conv *v, int pass, int dry) {
   char *memory = ea_call_scratch(c, ea_amx_bytes(&j));
   if (!memory) return EA_ERR_MEMORY;
   if (dry) return EA_OK;
-  ea_amx_start(&j, c, memory);
+  ea_amx_start(&j, memory);
   ea_parallel(j.shards, run_shard, &j);
   ea_conv_along_end(&j.along, j.shards);
   return EA_OK;

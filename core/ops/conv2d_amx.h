@@ -52,7 +52,6 @@ typedef struct ea_amx_plane {
 } ea_amx_plane;
 
 typedef struct ea_amx_side {
-  char *data;
   int64_t height, width, channels, image_bytes;
 } ea_amx_side;
 
@@ -60,12 +59,8 @@ typedef struct ea_amx_job {
   ea_amx_side from, to;
   int from_pixels, to_pixels; /* 2: a pixel of that side stands for two, with their channels */
   int64_t images, from_stride, row_stride, to_stride, kh, kw; /* from's steps along x and y */
-  const char *cut;                                            /* NULL, or y: its zeros cut g */
-  const char *add;        /* NULL, or what is added to the results; it may be they themselves */
-  const char *also;       /* NULL, or x, which whoever comes after an image reads */
-  const ea_bn_line *line; /* NULL, or what x is read through */
-  float *bias;            /* of the channels of to */
-  int relu;
+  ea_conv_maps maps;
+  float *bias;    /* of the channels of to */
   const float *w; /* w[f * w_from + t * w_to + tap]: of channels f and t */
   int64_t w_from, w_to;
   int64_t width;              /* of a class's rows */
@@ -82,9 +77,8 @@ typedef struct ea_amx_job {
   int64_t steps, tiles; /* of depth, of pixels; all classes */
   ea_amx_place *place;  /* of the tiles */
   int64_t *offset;      /* where a step's pixels are, from a tile's first */
-  uint8_t *uses;        /* {blocks, steps}: 0: weights of 0 */
+  uint8_t *uses;        /* of pairs of results, {blocks, steps}: 0: weights of 0 */
   char *weights;        /* {blocks, steps, 16, 16, 2} */
-  int pass;
   int64_t shards;
   ea_conv_along along;
   char *thread; /* per thread: a mark, the buffer, an image that was read through the line */
@@ -92,7 +86,7 @@ typedef struct ea_amx_job {
 
 size_t ea_amx_bytes(const ea_amx_job *j);
 /* Puts everything in so many bytes of memory, and the weights of the call there. */
-void ea_amx_start(ea_amx_job *j, const ea_call *c, char *memory);
+void ea_amx_start(ea_amx_job *j, char *memory);
 /* Image n, and what is done along. The tiles are set up. */
 void ea_amx_run_image(const ea_amx_job *j, int64_t n);
 /* The gradient of the weights; data: NULL, or that of the images, which is made along, each image

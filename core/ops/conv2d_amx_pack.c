@@ -21,10 +21,10 @@ static void copy_each(char *to, int64_t each, const char *from, int64_t apart, i
 /* Pixels of the buffer from a row of the image: every from_stride-th. */
 static void copy_row(const ea_amx_job *j, char *to, const char *from, int64_t pixels) {
   int64_t bytes = j->from.channels * 2, each = j->pixel_bytes, apart = j->from_stride * bytes;
-  if (j->line && !j->read_bytes)
-    ea_bn_apply(j->line, EA_BF16, 0, j->from.channels, to, each / 2, from, apart / 2, pixels);
-  else if (j->cut && ea_amx_cuts(j))
-    ea_conv_cut(to, from, j->cut + (from - j->from.data), EA_BF16, pixels * j->from.channels);
+  if (j->maps.line && !j->read_bytes)
+    ea_bn_apply(j->maps.line, EA_BF16, 0, j->from.channels, to, each / 2, from, apart / 2, pixels);
+  else if (j->maps.cut && ea_amx_cuts(j))
+    ea_conv_cut(to, from, j->maps.cut + (from - j->maps.from), EA_BF16, pixels * j->from.channels);
   else copy_each(to, each, from, apart, bytes, pixels);
 }
 
@@ -52,18 +52,19 @@ EA_AMX_CODE static void copy_plane(const ea_amx_job *j, const ea_amx_plane *p, c
   image += (first + row * j->row_stride) * line + (p->column + column * j->from_stride) * bytes;
   to += row * to_line + column * j->pixel_bytes;
   line *= j->row_stride;
-  int dense = j->pixel_bytes == bytes && j->from_stride == 1, line_on = j->line && !j->read_bytes;
+  int dense = j->pixel_bytes == bytes && j->from_stride == 1,
+      line_on = j->maps.line && !j->read_bytes;
   if (dense && line_on)
-    ea_bn_apply_lines(j->line, EA_BF16, j->from.channels, to, to_line / 2, image, line / 2, columns,
-                      rows);
-  else if (dense && !j->cut) copy_lines(to, to_line, image, line, columns * bytes, rows);
+    ea_bn_apply_lines(j->maps.line, EA_BF16, j->from.channels, to, to_line / 2, image, line / 2,
+                      columns, rows);
+  else if (dense && !j->maps.cut) copy_lines(to, to_line, image, line, columns * bytes, rows);
   else
     for (int64_t i = 0; i < rows; i++) copy_row(j, to + i * to_line, image + i * line, columns);
 }
 
 void ea_amx_copy_image(const ea_amx_job *j, const char *image, char *buffer, char *read) {
   if (j->read_bytes) {
-    ea_bn_apply(j->line, EA_BF16, 0, j->from.channels, read, j->from.channels, image,
+    ea_bn_apply(j->maps.line, EA_BF16, 0, j->from.channels, read, j->from.channels, image,
                 j->from.channels, j->from.height * j->from.width);
     image = read;
   }
@@ -73,13 +74,13 @@ void ea_amx_copy_image(const ea_amx_job *j, const char *image, char *buffer, cha
 
 /* Where the weights of 16 channels of the result are at a tap, from those of a channel of `from`
  * on, and which are there. half: of a pair that is read. */
-typedef struct place {
+typedef struct source {
   int32_t at[EA_TILE];
   __mmask16 there;
-} place;
+} source;
 
-static place find_place(const ea_amx_job *j, const ea_amx_tap *t, int64_t first, int half) {
-  place p = {.there = 0};
+static source find_source(const ea_amx_job *j, const ea_amx_tap *t, int64_t first, int half) {
+  source p = {.there = 0};
   int64_t channels = j->to.channels / j->to_pixels, pixel = first / channels, o = first % channels;
   for (int i = 0; i < EA_TILE && pixel < j->to_pixels; i++) {
     int64_t column = t->column[pixel][half];
@@ -93,14 +94,14 @@ static place find_place(const ea_amx_job *j, const ea_amx_tap *t, int64_t first,
 /* The weights of 16 channels of the result, from `first` on, for one tile of depth of a tap. */
 EA_AMX_CODE static void pack_tile(const ea_amx_job *j, const ea_amx_tap *t, int64_t depth,
                                   int64_t first, char *to) {
-  place half[2] = {find_place(j, t, first, 0)};
+  source half[2] = {find_source(j, t, first, 0)};
   int pairs = j->from_pixels == 2;
-  if (pairs) half[1] = find_place(j, t, first, 1);
+  if (pairs) half[1] = find_source(j, t, first, 1);
   for (int k = 0; k < EA_TILE; k++, to += 64) {
     __m512i pair = _mm512_setzero_si512();
     for (int odd = 0; odd < 2; odd++) {
       int64_t channel = depth * EA_TILE_DEPTH + 2 * k + odd;
-      const place *p = &half[pairs && channel >= EA_TILE];
+      const source *p = &half[pairs && channel >= EA_TILE];
       if (channel >= j->from.channels) continue;
       if (pairs) channel %= EA_TILE;
       __m512 f = _mm512_mask_i32gather_ps(_mm512_setzero_ps(), p->there, _mm512_loadu_si512(p->at),

@@ -116,7 +116,7 @@ EA_AMX_CODE static void give_tile(const ea_amx_job *j, const ea_amx_class *k, in
     if (dense) count = give = EA_MIN(EA_TILE, (k->height - row) * j->width - column);
     int64_t y = row * stride + k->row, x = column * stride + k->column;
     char *to = image + (y * j->to.width + x) * pixel + first * 2;
-    const char *more = j->add ? j->add + (to - j->to.data) : NULL;
+    const char *more = j->maps.add ? j->maps.add + (to - j->maps.to) : NULL;
     if (wide) give_pixels(EA_TILE_BYTES, f, sum + r * 64, 64, give, more, to, apart);
     else if (narrow) give_narrow(f, sum + r * 64, give, more, to);
     else give_pixels(0, f, sum + r * 64, 64, give, more, to, apart);
@@ -127,7 +127,7 @@ EA_AMX_CODE static void give_tile(const ea_amx_job *j, const ea_amx_class *k, in
 
 EA_AMX_CODE static finish find_finish(const ea_amx_job *j, int64_t first, int wide) {
   int64_t channels = EA_MIN(j->to.channels - first, wide ? 2 * EA_TILE : EA_TILE);
-  finish f = {.relu = j->relu, .there = (__mmask32)(0xffffffffu >> (32 - channels))};
+  finish f = {.relu = j->maps.relu, .there = (__mmask32)(0xffffffffu >> (32 - channels))};
   f.bias[0] = _mm512_maskz_loadu_ps((__mmask16)f.there, j->bias + first);
   f.bias[1] = _mm512_maskz_loadu_ps((__mmask16)(f.there >> 16), j->bias + first + EA_TILE);
   return f;
@@ -139,7 +139,7 @@ EA_AMX_INLINE void fetch_ahead(const ea_amx_job *j, const ea_amx_class *k, int64
   const ea_amx_place *p = &j->place[k->first_tile + tile];
   int64_t stride = j->to_stride, pixel = j->to.channels * 2;
   int64_t y = p->row * stride + k->row, x = p->column * stride + k->column;
-  const char *more = j->add + (image - j->to.data) + (y * j->to.width + x) * pixel + first * 2;
+  const char *more = j->maps.add + (image - j->maps.to) + (y * j->to.width + x) * pixel + first * 2;
   for (int r = 0; r < EA_TILE; r++, more += stride * pixel) __builtin_prefetch(more, 0, 2);
 }
 
@@ -156,7 +156,7 @@ EA_AMX_CODE void ea_amx_run_class(const ea_amx_job *j, const ea_amx_class *k, co
       const char *from[4];
       for (int i = 0; i < count; i++) /* beyond the last: once more, for nobody */
         from[i] = buffer + j->place[k->first_tile + EA_MIN(tile + i, k->tiles - 1)].from;
-      for (int i = 0; i < count && j->add; i++)
+      for (int i = 0; i < count && j->maps.add; i++)
         fetch_ahead(j, k, EA_MIN(tile + i, k->tiles - 1), c * EA_TILE, image);
       const char *next = NULL;
       int64_t lines = ea_ahead_take(ahead, steps * FETCH, &next);

@@ -391,7 +391,7 @@ int ea_amx_weights(ea_call *c, const ea_conv *v, ea_amx_job *data, int dry) {
   if (dry) return EA_OK;
   j.sum = (float *)(void *)memory;
   j.thread = memory + sums;
-  if (data) ea_amx_start(data, c, memory + own);
+  if (data) ea_amx_start(data, memory + own);
   ea_parallel(j.image_shards * j.c_shards, run_shard, &j);
   if (data) ea_conv_along_end(&data->along, data->shards);
   ea_parallel_range(v->o, EA_MAX(1, EA_CHUNK / (v->c * j.taps)), give_rows, &j);

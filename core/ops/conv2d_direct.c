@@ -82,11 +82,6 @@ static void copy_pixels(const job *j, float *to, const float *from, int64_t chan
   }
 }
 
-static float *zero_pixels(float *to, int64_t pixels) {
-  memset(to, 0, (size_t)(pixels * BLOCK) * sizeof *to);
-  return to + pixels * BLOCK;
-}
-
 static int64_t rounded_up(int64_t n, int64_t by) { return (n + by - 1) / by; }
 
 static void copy_image(const job *j, int64_t n, float *to) {
@@ -97,13 +92,13 @@ static void copy_image(const job *j, int64_t n, float *to) {
   for (int64_t c = 0; c < j->from.channels; c += BLOCK)
     for (int64_t y = j->top; y < j->top + j->rows; y++) {
       if (y < 0 || y >= height) {
-        to = zero_pixels(to, j->columns);
+        to = ea_vec_zeros(to, j->columns * BLOCK);
         continue;
       }
-      to = zero_pixels(to, before);
+      to = ea_vec_zeros(to, before * BLOCK);
       int64_t pixel = (y * j->from.width + first) * j->step;
       copy_pixels(j, to, image + pixel * j->from.channels + c, c, inside);
-      to = zero_pixels(to + inside * BLOCK, j->columns - before - inside);
+      to = ea_vec_zeros(to + inside * BLOCK, (j->columns - before - inside) * BLOCK);
     }
 }
 
@@ -145,9 +140,8 @@ static void run_class(const job *j, const class *k, const float *buffer, int64_t
 /* What image n will need. */
 static ea_ahead find_ahead(const job *j, int64_t n) {
   if (n == j->images) return (ea_ahead){.run = 0};
-  const ea_conv_maps *m = &j->maps;
-  return ea_conv_along_ahead(&j->along, n, 1, m->from, image_numbers(&j->from) * 4, m->also, m->add,
-                             m->to, image_numbers(&j->to) * 4);
+  return ea_conv_along_ahead(&j->along, &j->maps, n, 1, image_numbers(&j->from) * 4,
+                             image_numbers(&j->to) * 4);
 }
 
 /* Forward, or the gradient of the images; *ahead: what of the next is not fetched yet. */

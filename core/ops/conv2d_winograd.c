@@ -19,12 +19,8 @@ enum {
 typedef struct job {
   int64_t images, height, width, rows, columns; /* rows and columns of tiles */
   int64_t from_channels, to_channels;
-  char *from, *to;
-  const char *add, *cut;  /* or NULL: added to the results; y, whose zeros cut the gradient */
-  const char *also;       /* or NULL: what else of to's shape is read: x, or g */
-  const ea_bn_line *line; /* or NULL: what from is read through */
-  const float *bias;      /* or NULL */
-  int relu, turned;
+  ea_conv_maps maps;
+  int turned;
   int64_t block_images, block_rows;               /* of a block */
   int64_t from_apart, to_apart, weights_apart;    /* numbers from point to point */
   int64_t buffer_numbers, thread_numbers, shards; /* of a thread's memory: the buffer, values */
@@ -56,18 +52,14 @@ static int64_t image_numbers(const job *j, int64_t channels) {
 /* Rows of an image into the buffer, `apart` numbers from each other. */
 static void copy_rows(const job *j, float *to, int64_t apart, const float *from, int64_t rows) {
   int64_t channels = j->from_channels, row = j->width * channels;
-  if (j->line) {
-    ea_bn_apply_lines(j->line, EA_F32, channels, to, apart, from, row, j->width, rows);
+  if (j->maps.line) {
+    ea_bn_apply_lines(j->maps.line, EA_F32, channels, to, apart, from, row, j->width, rows);
     return;
   }
   for (int64_t y = 0; y < rows; y++, to += apart, from += row)
-    if (j->cut) ea_conv_cut(to, from, j->cut + ((const char *)from - j->from), EA_F32, row);
+    if (j->maps.cut)
+      ea_conv_cut(to, from, j->maps.cut + ((const char *)from - j->maps.from), EA_F32, row);
     else memcpy(to, from, (size_t)row * sizeof *to);
-}
-
-static float *zeros(float *to, int64_t count) {
-  memset(to, 0, (size_t)count * sizeof *to);
-  return to + count;
 }
 
 /* A pixel of zeros before a row, and as many behind as the tiles reach beyond the image. */
@@ -77,12 +69,13 @@ static void copy_block(const job *j, const block *b, float *to) {
   int64_t first = b->row * EA_WINO_OUT - 1, end = first + b->rows * EA_WINO_OUT + 2;
   int64_t top = EA_MAX(0, first), bottom = EA_MIN(j->height, end);
   for (int64_t i = 0; i < b->images; i++) {
-    const float *image =
-        (const float *)(const void *)j->from + (b->image + i) * image_numbers(j, j->from_channels);
-    to = zeros(to, (top - first) * apart + channels);
+    const float *image = (const float *)(const void *)j->maps.from +
+                         (b->image + i) * image_numbers(j, j->from_channels);
+    to = ea_vec_zeros(to, (top - first) * apart + channels);
     copy_rows(j, to, apart, image + top * j->width * channels, bottom - top);
-    for (int64_t y = top; y + 1 < bottom; y++, to += apart) zeros(to + apart - around, around);
-    to = zeros(to + apart - around, around - channels + (end - bottom) * apart);
+    for (int64_t y = top; y + 1 < bottom; y++, to += apart)
+      ea_vec_zeros(to + apart - around, around);
+    to = ea_vec_zeros(to + apart - around, around - channels + (end - bottom) * apart);
   }
 }
 
@@ -103,7 +96,7 @@ static void values_of_images(const job *j, const block *b, const float *buffer, 
   for (int64_t i = 0; i < b->images; i++, buffer += 2 * row)
     for (int64_t r = 0; r < b->rows; r++, buffer += EA_WINO_OUT * row)
       for (int64_t c = 0; c < j->columns; c++)
-        for (int64_t k = 0; k < channels; k += EA_WINO_LANES, to += EA_WINO_LANES)
+        for (int64_t k = 0; k < channels; k += EA_VEC, to += EA_VEC)
           ea_wino_of_image(to, j->from_apart, buffer + c * EA_WINO_OUT * channels + k, row,
                            channels);
 }
@@ -113,9 +106,8 @@ static void values_of_results(const job *j, const block *b, float *to) {
   for (int64_t i = 0; i < b->images; i++)
     for (int64_t r = 0; r < b->rows; r++)
       for (int64_t c = 0; c < j->columns; c++) {
-        ea_wino_place p = find_place(j, j->to, channels, b->image + i, b->row + r, c);
-        for (int64_t k = 0; k < channels;
-             k += EA_WINO_LANES, to += EA_WINO_LANES, p.to += EA_WINO_LANES)
+        ea_wino_place p = find_place(j, j->maps.to, channels, b->image + i, b->row + r, c);
+        for (int64_t k = 0; k < channels; k += EA_VEC, to += EA_VEC, p.to += EA_VEC)
           ea_wino_of_result(to, j->to_apart, &p);
       }
 }
@@ -125,14 +117,14 @@ static void give_results(const job *j, const block *b, const float *from) {
   for (int64_t i = 0; i < b->images; i++)
     for (int64_t r = 0; r < b->rows; r++)
       for (int64_t c = 0; c < j->columns; c++) {
-        ea_wino_place p = find_place(j, j->to, channels, b->image + i, b->row + r, c);
-        p.relu = j->relu;
-        if (j->add) p.add = (const float *)(const void *)j->add + (p.to - (float *)(void *)j->to);
-        for (int64_t k = 0; k < channels;
-             k += EA_WINO_LANES, from += EA_WINO_LANES, p.to += EA_WINO_LANES) {
-          p.bias = j->bias ? j->bias + k : NULL;
+        ea_wino_place p = find_place(j, j->maps.to, channels, b->image + i, b->row + r, c);
+        p.relu = j->maps.relu;
+        if (j->maps.add)
+          p.add = (const float *)(const void *)j->maps.add + (p.to - (float *)(void *)j->maps.to);
+        for (int64_t k = 0; k < channels; k += EA_VEC, from += EA_VEC, p.to += EA_VEC) {
+          p.bias = j->maps.bias ? j->maps.bias + k : NULL;
           ea_wino_give_result(&p, from, j->to_apart);
-          if (p.add) p.add += EA_WINO_LANES;
+          if (p.add) p.add += EA_VEC;
         }
       }
 }
@@ -151,8 +143,8 @@ static int64_t first_image(const job *j, int64_t shard) {
 static ea_ahead find_ahead(const job *j, const block *b) {
   int64_t n = b->image + b->images, images = EA_MIN(b->images, j->images - n);
   if (images <= 0 || b->row + b->rows < j->rows) return (ea_ahead){.run = 0};
-  return ea_conv_along_ahead(&j->along, n, images, j->from, image_numbers(j, j->from_channels) * 4,
-                             j->also, j->add, j->to, image_numbers(j, j->to_channels) * 4);
+  return ea_conv_along_ahead(&j->along, &j->maps, n, images, image_numbers(j, j->from_channels) * 4,
+                             image_numbers(j, j->to_channels) * 4);
 }
 
 /* Forward, or the gradient of the images; *ahead: what of the next is not fetched yet. */
@@ -236,7 +228,7 @@ static void pack_weights(void *arg, int64_t begin, int64_t end) {
   const weights *q = arg;
   const job *j = q->j;
   int64_t to = EA_WINO_TAPS * j->from_channels;
-  for (int64_t o = begin * EA_WINO_LANES; o < end * EA_WINO_LANES; o += EA_WINO_LANES)
+  for (int64_t o = begin * EA_VEC; o < end * EA_VEC; o += EA_VEC)
     for (int64_t c = 0; c < j->from_channels; c++)
       ea_wino_of_weights(j->weights + c * j->to_channels + o, j->weights_apart,
                          q->w + o * to + c * EA_WINO_TAPS, to, 0);
@@ -248,7 +240,7 @@ static void pack_turned(void *arg, int64_t begin, int64_t end) {
   const job *j = q->j;
   int64_t from = EA_WINO_TAPS * j->to_channels;
   for (int64_t c = begin; c < end; c++)
-    for (int64_t o = 0; o < j->to_channels; o += EA_WINO_LANES)
+    for (int64_t o = 0; o < j->to_channels; o += EA_VEC)
       ea_wino_of_weights(j->weights + c * j->to_channels + o, j->weights_apart,
                          q->w + c * from + o * EA_WINO_TAPS, EA_WINO_TAPS, 1);
 }
@@ -257,7 +249,7 @@ static void give_weights(void *arg, int64_t begin, int64_t end) {
   const weights *q = arg;
   const job *j = q->j;
   int64_t to = EA_WINO_TAPS * j->from_channels;
-  for (int64_t o = begin * EA_WINO_LANES; o < end * EA_WINO_LANES; o += EA_WINO_LANES)
+  for (int64_t o = begin * EA_VEC; o < end * EA_VEC; o += EA_VEC)
     for (int64_t c = 0; c < j->from_channels; c++)
       ea_wino_give_weights(q->w + o * to + c * EA_WINO_TAPS, to, q->add,
                            j->weights + c * j->to_channels + o, j->weights_apart, j->shards,
@@ -266,22 +258,22 @@ static void give_weights(void *arg, int64_t begin, int64_t end) {
 
 static void pack(const job *j, ea_tensor *w) {
   weights q = {j, ea_f32(w), 0};
-  if (j->turned) ea_parallel_range(j->from_channels, EA_WINO_LANES, pack_turned, &q);
-  else ea_parallel_range(j->to_channels / EA_WINO_LANES, 1, pack_weights, &q);
+  if (j->turned) ea_parallel_range(j->from_channels, EA_VEC, pack_turned, &q);
+  else ea_parallel_range(j->to_channels / EA_VEC, 1, pack_weights, &q);
 }
 
 /* ---- a pass ---- */
 
 static void find_blocks(job *j) {
-  j->weights_apart = j->from_channels * j->to_channels + EA_WINO_LANES;
+  j->weights_apart = j->from_channels * j->to_channels + EA_VEC;
   int64_t tile_bytes = EA_WINO_POINTS * (j->from_channels + j->to_channels) * 4;
   int64_t bytes = EA_MIN(MOST_BLOCK_BYTES, EA_MAX(BLOCK_BYTES, weight_numbers(j) * 4));
   int64_t most = EA_MAX(1, bytes / tile_bytes), image = j->rows * j->columns;
   j->block_images = EA_MAX(1, most / image);
   j->block_rows = EA_MIN(j->rows, EA_MAX(1, most / j->columns));
   int64_t tiles = j->block_images * j->block_rows * j->columns;
-  j->from_apart = tiles * j->from_channels + EA_WINO_LANES; /* not all in one line of the cache */
-  j->to_apart = tiles * j->to_channels + EA_WINO_LANES;
+  j->from_apart = tiles * j->from_channels + EA_VEC; /* not all in one line of the cache */
+  j->to_apart = tiles * j->to_channels + EA_VEC;
   int64_t height = j->block_rows * EA_WINO_OUT + 2, width = j->columns * EA_WINO_OUT + 2;
   j->buffer_numbers = j->block_images * height * width * j->from_channels;
   j->thread_numbers = j->buffer_numbers + EA_WINO_POINTS * (j->from_apart + j->to_apart);
@@ -302,18 +294,6 @@ static job describe(const ea_call *c, const ea_conv *v, int pass) {
            .along = ea_conv_find_along(c, v, pass)};
   find_blocks(&j);
   return j;
-}
-
-static void point(job *j, const ea_call *c, int pass) {
-  ea_conv_maps m = ea_conv_find_maps(c, pass);
-  j->from = m.from;
-  j->to = m.to;
-  j->add = m.add;
-  j->cut = m.cut;
-  j->also = m.also;
-  j->line = m.line;
-  j->bias = m.bias;
-  j->relu = m.relu;
 }
 
 /* Bytes of the weights or their sums. */
@@ -345,12 +325,12 @@ static int run(ea_call *c, const ea_conv *v, int pass, int dry) {
   if (!memory) return EA_ERR_MEMORY;
   if (dry) return EA_OK;
   place(&j, memory, sums);
-  point(&j, c, sums ? EA_CONV_WEIGHTS : pass);
+  j.maps = ea_conv_find_maps(c, sums ? EA_CONV_WEIGHTS : pass);
   j.thread = (float *)(void *)(memory + fixed);
   if (!sums) pack(&j, c->in[1]);
   if (pass == EA_CONV_BOTH) {
     place(&data, memory + own, 0);
-    point(&data, c, EA_CONV_DATA);
+    data.maps = ea_conv_find_maps(c, EA_CONV_DATA);
     data.thread = j.thread;
     j.data = &data;
     pack(&data, c->in[1]);
@@ -358,7 +338,7 @@ static int run(ea_call *c, const ea_conv *v, int pass, int dry) {
   ea_parallel(j.shards, sums ? sum_shard : run_shard, &j);
   if (sums) {
     weights q = {&j, ea_f32(c->gin[1]), c->accumulate >> 1 & 1};
-    ea_parallel_range(j.to_channels / EA_WINO_LANES, 1, give_weights, &q);
+    ea_parallel_range(j.to_channels / EA_VEC, 1, give_weights, &q);
   }
   ea_conv_along_end(j.data ? &data.along : &j.along, j.data ? data.shards : j.shards);
   return EA_OK;

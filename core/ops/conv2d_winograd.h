@@ -27,7 +27,6 @@
 #include "conv2d.h"
 #include "vec.h"
 
-enum { EA_WINO_LANES = EA_VEC };
 enum { EA_WINO_CHANNELS = 16 }; /* what there are are a multiple of this, on any CPU */
 enum { EA_WINO_OUT = 4, EA_WINO_IN = 6, EA_WINO_POINTS = 36, EA_WINO_TAPS = 9 };
 

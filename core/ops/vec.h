@@ -23,6 +23,11 @@ EA_INLINE ea_vec ea_vec_get(const float *from) {
   return v;
 }
 EA_INLINE void ea_vec_put(float *to, ea_vec v) { memcpy(to, &v, sizeof v); }
+/* So many zeros; returns what is behind them. */
+EA_INLINE float *ea_vec_zeros(float *to, int64_t count) {
+  memset(to, 0, (size_t)count * sizeof *to);
+  return to + count;
+}
 /* max(v, 0); NaN stays. */
 EA_INLINE ea_vec ea_vec_relu(ea_vec v) { return (ea_vec)((ea_vec_bits)v & ~(ea_vec_bits)(v < 0)); }
 

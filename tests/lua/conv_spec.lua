@@ -144,8 +144,8 @@ describe("conv2d", function()
     end
   end) end
 
-  for _, case in ipairs { { "bf16", 6, 1, 3, 24 }, { "f32", 8, 1, 3, 32 }, { "f32", 15, 2, 3, 32 },
-    { "f32", 16, 2, 1, 32 } } do
+  for _, case in ipairs { { "bf16", 6, 1, 3, 24 }, { "f32", 8, 1, 3, 32 },
+    { "f32", 15, 2, 3, 32 }, { "f32", 16, 2, 1, 32 } } do
     local dtype, side, stride, kernel, channels = unpack(case)
     it(("adds to a gradient that is there: %s, %dx%d, stride %d"):format(dtype, kernel, kernel,
       stride), function()
